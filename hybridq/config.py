@@ -1,0 +1,244 @@
+"""The typed configuration of one experiment: YAML in, pydantic models out, errors that name file and key."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from hybridq.errors import UserError
+
+Range = tuple[float, float]
+Positive = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A part of the configuration: unknown keys are refused, values are final."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Augmentation(Section):
+    """The medical augmentation family T of eq. 4: every range from which ξ is drawn, uniformly.
+
+    Colour tricks (jitter of hue, greyscale, solarise) are absent on purpose: intensity carries tissue properties.
+    """
+
+    rotation_degrees: Annotated[float, Field(ge=0, le=180)] = 15.0
+    """Angle in [-r, r] degrees."""
+    crop_ratio: tuple[Positive, Positive] = (0.7, 1.0)
+    """Side of the square crop relative to the image's, in (0, 1]."""
+    translate: Fraction = 0.05
+    """Shift in [-t, t] of the image's side, both axes (affine)."""
+    shear_degrees: Annotated[float, Field(ge=0, le=45)] = 5.0
+    """Horizontal shear in [-s, s] degrees (affine)."""
+    scale: tuple[Positive, Positive] = (0.95, 1.05)
+    """Isotropic zoom (affine)."""
+    brightness: Fraction = 0.2
+    """Added intensity in [-b, b]; intensities are in [0, 1]."""
+    contrast: Fraction = 0.2
+    """Factor 1 + c about the image's mean, c in [-contrast, contrast]."""
+    gamma: tuple[Positive, Positive] = (0.8, 1.25)
+    """Exponent of the intensity."""
+    noise: Fraction = 0.02
+    """Largest standard deviation of added Gaussian noise."""
+    blur: Annotated[float, Field(ge=0, le=5)] = 0.0
+    """Largest standard deviation of a Gaussian blur, in pixels."""
+    flips: bool = False
+    """Horizontal and vertical mirror images, each with probability 1/2: off, since anatomy has a handedness."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Augmentation:
+        for name in ("crop_ratio", "scale", "gamma"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"{name}: the lower end {low:g} is above the upper end {high:g}")
+        if self.crop_ratio[1] > 1:
+            raise ValueError(f"crop_ratio: {self.crop_ratio[1]:g} is larger than the image; at most 1")
+        return self
+
+
+IDENTITY = Augmentation(
+    rotation_degrees=0,
+    crop_ratio=(1, 1),
+    translate=0,
+    shear_degrees=0,
+    scale=(1, 1),
+    brightness=0,
+    contrast=0,
+    gamma=(1, 1),
+    noise=0,
+)
+
+
+class Data(Section):
+    """The labelled images."""
+
+    source: str
+    """A source name with options, such as ``padsd`` or ``folder:path=images``."""
+    size: Annotated[int, Field(ge=16, le=1024)] = 64
+    """Side in pixels to which every image is resized."""
+    validation_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.15
+    """Share of groups for validation, where the source brings no validation part."""
+    test_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.2
+    """Share of groups for test, where the source brings no test part."""
+
+
+class Pretrain(Section):
+    """Stage 1, SimCLR (eq. 4-7). ``epochs: 0`` leaves it out."""
+
+    data: str | None = None
+    """Another, unlabelled source; None takes the training images of ``data.source``, without their labels."""
+    encoder: str | None = None
+    """A run folder whose pretrained encoder is reused; stage 1 is then left out."""
+    epochs: Annotated[int, Field(ge=0)] = 10
+    batch_size: Annotated[int, Field(ge=2)] = 128
+    learning_rate: Positive = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    temperature: Annotated[float, Field(gt=0, le=10)] = 0.2
+    """τ of eq. 7."""
+    projection_dim: Annotated[int, Field(ge=2)] = 128
+    augmentation: Augmentation = Augmentation()
+
+
+class Model(Section):
+    """The classifier."""
+
+    name: str = "ssl_quantum"
+    backbone: str = "mobilenet_v2"
+    """A backbone of the registry in ``hybridq.models.backbones``."""
+    imagenet: bool = False
+    """Start from torchvision's ImageNet weights (downloaded once by torchvision)."""
+    qubits: Annotated[int, Field(ge=1, le=16)] = 4
+    layers: Annotated[int, Field(ge=1, le=32)] = 2
+    rotations: tuple[Literal["rx", "ry", "rz"], ...] = ("rz", "ry")
+    """Trainable rotations of a layer, in order; RZ last in the last layer would be dead under ⟨Z⟩."""
+    entanglement: Literal["ring", "linear", "full", "none"] = "ring"
+    entangler: Literal["cx", "cz"] = "cx"
+    reuploading: bool = False
+    """Encode the angles again before every layer."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    alpha: float = 0.1
+    """Initial value of α in eq. 13."""
+    angle_spread: Annotated[float, Field(gt=0, le=3.2)] = 0.75
+    """Standard deviation in radians of the first batch's angles u; W_q is scaled to it."""
+
+
+class Train(Section):
+    """Stage 2, supervised fine-tuning (eq. 8-14)."""
+
+    backend: str = "aer"
+    engine: Literal["exact", "aer"] = "exact"
+    """``exact``: this project's simulator and gradients; ``aer``: Aer's estimator and parameter shift."""
+    epochs: Annotated[int, Field(ge=1)] = 20
+    batch_size: Annotated[int, Field(ge=2)] = 64
+    learning_rate: Positive = 1e-3
+    head_learning_rate: Positive = 1e-3
+    """Learning rate of everything behind the backbone: compression, circuit, fusion, head."""
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    unfreeze: Literal["all", "none"] | Annotated[int, Field(ge=0)] = "all"
+    """How much of the encoder is trained: ``all``, ``none``, or the number of its last blocks."""
+    class_weights: bool = False
+    """Weight the loss by inverse class frequency in the training part."""
+    augmentation: Augmentation = Augmentation(rotation_degrees=10, crop_ratio=(0.85, 1.0))
+    patience: Annotated[int, Field(ge=1)] = 10
+    """Epochs without a better validation AUC after which training stops."""
+    threads: Annotated[int, Field(ge=0)] = 0
+    """Threads of torch; 0 is one per core. Results are reproducible at the same number."""
+
+
+class Experiment(Section):
+    """One run: everything that decides its result."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+    """Name of the run folder."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    data: Data
+    pretrain: Pretrain = Pretrain()
+    model: Model = Model()
+    train: Train = Train()
+
+
+def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
+    """Read ``path`` and apply ``key.sub=value`` overrides (values are YAML).
+
+    Raises :class:`UserError` naming file, key, value and what is allowed.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not UTF-8 text; a configuration is a YAML file") from None
+    return parse_experiment(text, overrides, where=str(path))
+
+
+def parse_experiment(text: str, overrides: Sequence[str] = (), *, where: str = "configuration") -> Experiment:
+    """The same from YAML text; ``where`` names it in errors."""
+    try:
+        tree = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{where}: not valid YAML ({_one_line(error)})") from None
+    if not isinstance(tree, dict):
+        raise UserError(f"{where}: holds no settings; a configuration is a YAML mapping with at least name and data")
+    for override in overrides:
+        _override(tree, override)
+    try:
+        return Experiment.model_validate(tree)
+    except ValidationError as error:
+        raise UserError("; ".join(_sentence(where, item) for item in error.errors())) from None
+
+
+def dump_experiment(experiment: Experiment) -> str:
+    """The resolved, complete configuration as YAML; :func:`parse_experiment` reads it back unchanged."""
+    return yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _override(tree: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals or not key:
+        raise UserError(f"--set {override}: expected key=value, such as --set train.epochs=5")
+    *sections, leaf = key.split(".")
+    node: dict[str, Any] = tree
+    for section in sections:
+        below = node.setdefault(section, {})
+        if not isinstance(below, dict):
+            raise UserError(f"--set {override}: {section} is a value, not a section")
+        node = below
+    try:
+        node[leaf] = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise UserError(f"--set {override}: the value is not valid YAML") from None
+
+
+def _sentence(where: str, item: Any) -> str:
+    steps = [str(step) for step in item["loc"] if not str(step).startswith(("function-", "literal[", "constrained-"))]
+    key = ".".join(steps)
+    if item["type"] == "extra_forbidden":
+        known = _known_keys(steps[:-1])
+        nearest = difflib.get_close_matches(steps[-1], known, n=1, cutoff=0.5)
+        hint = f"; did you mean {'.'.join([*steps[:-1], nearest[0]])}?" if nearest else f"; known: {', '.join(known)}"
+        return f"{where}: unknown key {key}{hint}"
+    if item["type"] == "missing":
+        return f"{where}: {key} is missing"
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{where}: {key} = {item['input']!r}; {message[0].lower()}{message[1:]}"
+
+
+def _known_keys(sections: Sequence[str]) -> list[str]:
+    model: type[BaseModel] = Experiment
+    for section in sections:
+        below = model.model_fields[section].annotation
+        if not (isinstance(below, type) and issubclass(below, BaseModel)):
+            return []
+        model = below
+    return list(model.model_fields)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
