@@ -1,0 +1,1 @@
+"""Circuits, their exact and sampled expectation values with gradients, and the torch layer."""

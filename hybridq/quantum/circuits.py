@@ -1,0 +1,175 @@
+"""Circuits of the quantum layer: angle encoding, trainable layers, entanglement, ⟨Z⟩ of every qubit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from qiskit import QuantumCircuit, qasm3
+from qiskit.circuit import Gate, ParameterVector
+from qiskit.circuit.library import RXGate, RYGate, RZGate
+from qiskit.quantum_info import SparsePauliOp
+
+from backends.contract import CircuitProgram
+from hybridq.errors import UserError
+from hybridq.files import whole
+from hybridq.quantum.engine import compile_program
+
+Encoding = Literal["ry", "rx"]
+RotationAxis = Literal["rx", "ry", "rz"]
+Entanglement = Literal["ring", "linear", "full", "none"]
+Entangler = Literal["cx", "cz"]
+
+_ROTATION_GATES: dict[str, type[Gate]] = {"rx": RXGate, "ry": RYGate, "rz": RZGate}
+
+
+@dataclass(frozen=True)
+class CircuitSpec:
+    """A layered circuit on ``qubits`` qubits with one input angle per qubit.
+
+    On |0…0⟩: the encoding rotation of input x[i] on qubit i; then ``layers`` times the ``rotations`` on every qubit,
+    each with its own weight, and the entangling gates (the circuit of arXiv:2601.16608). Observables are ⟨Z_i⟩ of
+    qubit i, in order; Qiskit counts qubits from the right of a label.
+
+    The default layer is [RZ, RY, CX ring]. In [RY, RZ, CX ring] the last RZ would be dead: Z commutes through it.
+    An encoding with RZ is not offered since RZ leaves |0⟩ as it is.
+
+    Args:
+        qubits: at least 1.
+        layers: at least 0; 0 leaves the encoding alone.
+        encoding: the rotation that takes the input.
+        rotations: the trainable rotations of a layer, the first one applied first; at least one.
+        entanglement: pairs of the entangling gates: ``ring`` (i, i+1) and back to the first, ``linear`` (i, i+1),
+            ``full`` every i < j, ``none``. A ring of two qubits is the single pair (0, 1): the second gate would run
+            back over the same edge, and with CZ undo the first.
+        entangler: ``cx`` (the first of a pair controls) or ``cz``.
+        reuploading: repeat the encoding before every layer (doi:10.22331/q-2020-02-06-226), not only before the first.
+
+    Raises:
+        UserError: a value that is not allowed, named.
+    """
+
+    qubits: int
+    layers: int = 1
+    encoding: Encoding = "ry"
+    rotations: tuple[RotationAxis, ...] = ("rz", "ry")
+    entanglement: Entanglement = "ring"
+    entangler: Entangler = "cx"
+    reuploading: bool = False
+
+    def __post_init__(self) -> None:
+        if self.qubits < 1:
+            raise UserError(f"circuit: qubits = {self.qubits}; at least 1")
+        if self.layers < 0:
+            raise UserError(f"circuit: layers = {self.layers}; at least 0")
+        if not self.rotations:
+            raise UserError(f"circuit: rotations is empty; at least one of {_choices(RotationAxis)}")
+        for rotation in self.rotations:
+            _check("rotations", rotation, RotationAxis)
+        _check("encoding", self.encoding, Encoding)
+        _check("entanglement", self.entanglement, Entanglement)
+        _check("entangler", self.entangler, Entangler)
+
+    @property
+    def num_weights(self) -> int:
+        """One per rotation, qubit and layer."""
+        return self.layers * len(self.rotations) * self.qubits
+
+    def pairs(self) -> list[tuple[int, int]]:
+        """The qubits of a layer's entangling gates, in order."""
+        if self.entanglement == "none":
+            return []
+        if self.entanglement == "full":
+            return list(combinations(range(self.qubits), 2))
+        neighbours = [(i, i + 1) for i in range(self.qubits - 1)]
+        closing = [(self.qubits - 1, 0)] if self.entanglement == "ring" and self.qubits > 2 else []
+        return neighbours + closing
+
+    def build(self) -> CircuitProgram:
+        """The circuit with parameters x[0…qubits-1] and w[0…]; weights count by layer, then rotation, then qubit."""
+        x = ParameterVector("x", self.qubits)
+        w = ParameterVector("w", self.num_weights)
+        circuit = QuantumCircuit(self.qubits, name="hybrid_layer")
+        weights = iter(w)
+        if self.layers == 0:
+            self._encode(circuit, x)
+        for layer in range(self.layers):
+            if layer == 0 or self.reuploading:
+                self._encode(circuit, x)
+            for rotation in self.rotations:
+                for qubit in range(self.qubits):
+                    circuit.append(_ROTATION_GATES[rotation](next(weights)), [qubit])
+            for first, second in self.pairs():
+                getattr(circuit, self.entangler)(first, second)
+        observables = tuple(
+            SparsePauliOp.from_sparse_list([("Z", [qubit], 1.0)], num_qubits=self.qubits)
+            for qubit in range(self.qubits)
+        )
+        return CircuitProgram(circuit, tuple(x), tuple(w), observables)
+
+    def _encode(self, circuit: QuantumCircuit, x: ParameterVector) -> None:
+        for qubit in range(self.qubits):
+            circuit.append(_ROTATION_GATES[self.encoding](x[qubit]), [qubit])
+
+
+def dead_weights(program: CircuitProgram, *, tries: int = 4) -> list[str]:
+    """Names of the weights on which no observable depends.
+
+    Found numerically: exact float64 derivatives at ``tries`` random points; a weight is dead when all of them are below
+    1e-10, so a chance zero at one point does not count.
+    """
+    compiled = compile_program(program)
+    largest = torch.zeros(compiled.num_weights, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(tries):
+        inputs = torch.pi * (2 * torch.rand(1, compiled.num_inputs, generator=generator, dtype=torch.float64) - 1)
+        weights = torch.pi * (2 * torch.rand(compiled.num_weights, generator=generator, dtype=torch.float64) - 1)
+        _, derivatives = compiled.jacobian(inputs, weights)
+        largest = torch.maximum(largest, derivatives.abs().amax(dim=(0, 1)))
+    return [parameter.name for parameter, slope in zip(program.weights, largest, strict=True) if slope < 1e-10]
+
+
+def describe(program: CircuitProgram) -> dict[str, Any]:
+    """JSON-ready: qubits, depth, gates by name, number of two-qubit gates, inputs, weights and observables."""
+    circuit = program.circuit
+    return {
+        "qubits": circuit.num_qubits,
+        "depth": circuit.depth(),
+        "gates": {name: int(count) for name, count in sorted(circuit.count_ops().items())},
+        "two_qubit_gates": sum(len(instruction.qubits) == 2 for instruction in circuit.data),
+        "inputs": len(program.inputs),
+        "weights": len(program.weights),
+        "observables": len(program.observables),
+    }
+
+
+def to_qasm3(program: CircuitProgram) -> str:
+    """OpenQASM 3 with the parameters as ``input float`` declarations."""
+    return str(qasm3.dumps(program.circuit))
+
+
+def draw(program: CircuitProgram, path: Path) -> None:
+    """Write a drawing; the format follows the ending of ``path`` (``.png``, ``.svg``, ``.pdf``)."""
+    # A figure of our own keeps pyplot's global state, and with it a notebook's backend, untouched.
+    figure = Figure(layout="constrained")
+    FigureCanvasAgg(figure)
+    drawer_axes = figure.subplots()
+    program.circuit.draw("mpl", ax=drawer_axes, fold=30)
+    columns, rows = (abs(high - low) for low, high in (drawer_axes.get_xlim(), drawer_axes.get_ylim()))
+    figure.set_size_inches(max(2.0, 0.45 * columns), max(1.0, 0.45 * rows))
+    with whole(path) as partial:
+        figure.savefig(partial, dpi=150)
+
+
+def _choices(allowed: Any) -> str:
+    return ", ".join(get_args(allowed))
+
+
+def _check(key: str, value: str, allowed: Any) -> None:
+    if value not in get_args(allowed):
+        raise UserError(f"circuit: {key} = {value!r}; allowed are {_choices(allowed)}")
