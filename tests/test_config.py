@@ -39,7 +39,7 @@ def test_a_dumped_configuration_is_complete_and_reads_back_unchanged() -> None:
     ],
 )
 def test_a_wrong_override_is_named_with_what_is_allowed(override: str, sentence: str) -> None:
-    with pytest.raises(UserError, match=".") as caught:
+    with pytest.raises(UserError) as caught:
         parse_experiment(MINIMAL, [override])
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -60,7 +60,7 @@ def test_a_wrong_file_is_named(tmp_path: Path, content: bytes | None, sentence: 
     path = tmp_path / "x.yaml"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(UserError, match=".") as caught:
+    with pytest.raises(UserError) as caught:
         load_experiment(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert sentence in str(caught.value)

@@ -1,0 +1,27 @@
+"""hybridq predict"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hybridq.cli.options import RunFolder
+
+
+def predict(
+    run: RunFolder,
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="PNG or JPEG files.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Class and probability of images, computed on the noiseless simulator. Not for clinical use."""
+    from hybridq.cli.tables import print_frame
+    from hybridq.evaluation.evaluate import predict_files
+    from hybridq.runs import open_run
+
+    predictions = predict_files(open_run(run), images)
+    if as_json:
+        typer.echo(predictions.to_json(orient="records", indent=2))
+    else:
+        print_frame(predictions, "Predictions (research software, not a medical device)")

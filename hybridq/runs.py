@@ -1,0 +1,175 @@
+"""The run folder: where it is, what must be in it, and how it is read and written."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hybridq.config import Experiment, dump_experiment, load_experiment
+from hybridq.errors import UserError
+from hybridq.files import write_json, write_text
+
+VERSIONED = (
+    "hybridq-medical",
+    "torch",
+    "torchvision",
+    "lightning",
+    "qiskit",
+    "qiskit-aer",
+    "qiskit-machine-learning",
+    "qiskit-ibm-runtime",
+    "numpy",
+    "scikit-learn",
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder. Paths of its files; nothing is read before it is asked for."""
+
+    folder: Path
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "config.yaml"
+
+    @property
+    def weights(self) -> Path:
+        return self.folder / "model.safetensors"
+
+    @property
+    def encoder(self) -> Path:
+        """The encoder after stage 1; absent where stage 1 was left out."""
+        return self.folder / "encoder.safetensors"
+
+    @property
+    def splits(self) -> Path:
+        return self.folder / "splits.csv"
+
+    @property
+    def history(self) -> Path:
+        return self.folder / "history.csv"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @property
+    def evaluations(self) -> Path:
+        return self.folder / "evaluations"
+
+    @property
+    def finished(self) -> bool:
+        """Whether training ended: training.json is its last file."""
+        return (self.folder / "training.json").is_file()
+
+    def experiment(self) -> Experiment:
+        """The resolved configuration."""
+        return load_experiment(self.config)
+
+    def read_json(self, name: str) -> Any:
+        """The content of a JSON file of the run; raises :class:`UserError` when it is missing or no JSON."""
+        path = self.folder / name
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path}: cannot be read ({error})") from None
+
+    def read_splits(self) -> pd.DataFrame:
+        """splits.csv with columns id, group, split, label."""
+        return pd.read_csv(self.splits, dtype={"id": str, "group": str, "split": str}, keep_default_na=False)
+
+
+def create_run(root: Path, experiment: Experiment) -> Run:
+    """The run folder of ``experiment`` under ``root``: new, or the one that an earlier, killed command left.
+
+    Raises :class:`UserError` when a folder of that name belongs to another configuration.
+    """
+    run = Run(root / experiment.name)
+    if run.config.exists():
+        if run.experiment() != experiment:
+            keys = ", ".join(_differences(run.experiment().model_dump(), experiment.model_dump()))
+            raise UserError(
+                f"{run.folder}: holds a run with another configuration (different: {keys}); choose another --set name=…"
+            )
+        return run
+    if run.folder.exists() and any(run.folder.iterdir()):
+        raise UserError(f"{run.folder}: is not empty and not a run; choose another --set name=…")
+    write_text(run.config, dump_experiment(experiment))
+    return run
+
+
+def open_run(folder: Path) -> Run:
+    """A finished run; raises :class:`UserError` when the folder is not one or is incomplete."""
+    run = Run(folder)
+    if not run.folder.is_dir():
+        raise UserError(f"{folder}: no such folder; RUN is the folder of a run, such as runs/NAME")
+    if not run.config.is_file():
+        raise UserError(f"{folder}: is not a run folder (config.yaml is missing)")
+    needed = ("model.safetensors", "splits.csv", "data.json", "model.json", "training.json")
+    missing = [name for name in needed if not (run.folder / name).is_file()]
+    if missing:
+        raise UserError(
+            f"{folder}: the run is incomplete ({', '.join(missing)} missing); finish it with hybridq train "
+            f"{run.config} --runs {folder.parent}"
+        )
+    return run
+
+
+def describe_environment(seed: int, threads: int) -> dict[str, Any]:
+    """Versions, machine and git commit, JSON-ready."""
+    versions = {"python": platform.python_version()}
+    for name in VERSIONED:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "not installed as a package"
+    return {
+        "versions": versions,
+        "machine": {"system": platform.platform(), "processor": _processor(), "cores": os.cpu_count()},
+        "git_commit": _git_commit(),
+        "seed": seed,
+        "threads": threads,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def write_environment(run: Run, seed: int, threads: int) -> None:
+    """environment.json, once: a continued run keeps the description of its start."""
+    path = run.folder / "environment.json"
+    if not path.exists():
+        write_json(path, describe_environment(seed, threads))
+
+
+def _differences(old: Any, new: Any, prefix: str = "") -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        return [d for key in new for d in _differences(old.get(key), new[key], f"{prefix}.{key}" if prefix else key)]
+    return [] if old == new else [prefix]
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _git_commit() -> str | None:
+    try:
+        answer = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, cwd=Path(__file__).parent
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None if answer.returncode == 0 else None

@@ -1,0 +1,153 @@
+"""Stage 2: supervised fine-tuning of encoder, compression, circuit, fusion and head (eq. 8-14)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+from torch import Tensor, nn
+
+from hybridq.config import Model, Train
+from hybridq.data.transforms import to_float
+from hybridq.models import HybridModel
+from hybridq.training.batches import Batches
+from hybridq.training.callbacks import refuse_infinite
+from hybridq.training.schedules import warm_cosine
+
+VALIDATION_BATCH = 256
+
+
+class FineTune(LightningModule):
+    """Cross-entropy training of a hybrid model, with what a reader needs to judge the quantum branch in every epoch."""
+
+    def __init__(
+        self,
+        model: HybridModel,
+        settings: Train,
+        shape: Model,
+        batches: Batches,
+        labels: NDArray[np.int64],
+        validation_images: NDArray[np.uint8],
+        validation_labels: NDArray[np.int64],
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self._settings = settings
+        self._shape = shape
+        self._batches = batches
+        self._labels = torch.tensor(labels)
+        self._validation_images = validation_images
+        self._validation_labels = torch.tensor(validation_labels)
+        weights = None
+        if settings.class_weights:
+            counts = torch.bincount(self._labels)
+            weights = len(self._labels) / (len(counts) * counts)
+        self._loss = nn.CrossEntropyLoss(weights)
+        self._seen: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._frozen = list(model.backbone.blocks)[: self._number_frozen()]
+        for block in self._frozen:
+            block.requires_grad_(False)
+
+    def _number_frozen(self) -> int:
+        blocks = len(self.model.backbone.blocks)
+        match self._settings.unfreeze:
+            case "all":
+                return 0
+            case "none":
+                return blocks
+            case int(last):
+                return max(0, blocks - last)
+
+    def train(self, mode: bool = True) -> FineTune:
+        super().train(mode)
+        for block in self._frozen:
+            block.eval()  # a frozen block keeps its batch statistics too
+        return self
+
+    def train_dataloader(self) -> range:
+        return range(len(self._batches))
+
+    def val_dataloader(self) -> range:
+        return range(-(-len(self._validation_labels) // VALIDATION_BATCH))
+
+    @torch.no_grad()
+    def calibrate(self) -> None:
+        """Spread the angles of the first batch, as training will see it (see ``HybridModel.calibrate_angles``)."""
+        self.train()
+        state = {name: value.clone() for name, value in self.model.backbone.state_dict().items()}
+        h = self.model.features(self._batches.view(0, 0))
+        self.model.backbone.load_state_dict(state)  # without its trace in the batch statistics
+        self.model.calibrate_angles(h, self._shape.angle_spread)
+
+    def training_step(self, batch: int, step: int) -> Tensor:
+        epoch = self.current_epoch
+        self._batches.seed_step(epoch, step)
+        labels = self._labels[self._batches.indices(epoch, step)].to(self.device)
+        logits = self.model(self._batches.view(epoch, step).to(self.device))
+        loss: Tensor = self._loss(logits, labels)
+        refuse_infinite(loss, self, "finetune", step, "train.learning_rate")
+        self.log("loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(labels))
+        return loss
+
+    def on_after_backward(self) -> None:
+        gradient = self.model.circuit.weight.grad
+        if gradient is not None:
+            self.log("circuit_gradient_norm", gradient.norm(), on_step=False, on_epoch=True, batch_size=1)
+
+    def validation_step(self, batch: int, step: int) -> None:
+        part = slice(step * VALIDATION_BATCH, (step + 1) * VALIDATION_BATCH)
+        h = self.model.features(to_float(self._validation_images[part]).to(self.device))
+        q = self.model.circuit(self.model.angles(h))
+        self._seen.append((h.cpu(), q.cpu(), self.model.decide(h, q).cpu()))
+
+    def on_validation_epoch_end(self) -> None:
+        h, q, logits = (torch.cat(parts) for parts in zip(*self._seen, strict=True))
+        self._seen.clear()
+        labels, probabilities = self._validation_labels, logits.softmax(dim=1)
+        alpha, share = self.model.quantum_branch(h.to(self.device), q.to(self.device))
+        self.log_dict(
+            {
+                "validation_loss": nn.functional.cross_entropy(logits, labels),
+                "validation_accuracy": (logits.argmax(dim=1) == labels).float().mean(),
+                "predicted_classes": float(logits.argmax(dim=1).unique().numel()),
+                "alpha": alpha,
+                "quantum_share": share,
+            }
+        )
+        auc = _auc(labels.numpy(), probabilities.double().numpy())
+        self.log("validation_auc", torch.tensor(auc, dtype=torch.float64), prog_bar=True)
+
+    def configure_optimizers(self) -> Any:
+        settings = self._settings
+        trained = [p for p in self.model.backbone.parameters() if p.requires_grad]
+        groups = [
+            {"params": list(self._behind_backbone()), "lr": settings.head_learning_rate},
+            # α and the circuit's angles have no reason to be small: no decay
+            {"params": list(self._undecayed()), "lr": settings.head_learning_rate, "weight_decay": 0.0},
+        ]
+        if trained:
+            groups.append({"params": trained, "lr": settings.learning_rate})
+        optimizer = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
+        return warm_cosine(optimizer, settings.epochs * len(self._batches))
+
+    def _behind_backbone(self) -> Iterator[nn.Parameter]:
+        undecayed = {id(parameter) for parameter in self._undecayed()}
+        for name, parameter in self.model.named_parameters():
+            if not name.startswith("backbone.") and id(parameter) not in undecayed:
+                yield parameter
+
+    def _undecayed(self) -> Iterator[nn.Parameter]:
+        for name, parameter in self.model.named_parameters():
+            if name.startswith("circuit.") or name.endswith(".alpha"):
+                yield parameter
+
+
+def _auc(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float:
+    if probabilities.shape[1] == 2:
+        return float(roc_auc_score(labels, probabilities[:, 1]))
+    return float(roc_auc_score(labels, probabilities, multi_class="ovr", average="macro"))

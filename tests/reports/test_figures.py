@@ -1,0 +1,131 @@
+"""Figures draw every kind of result, fit their page and say what they show."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
+
+from hybridq.evaluation.saved import SavedEvaluation, read_evaluations
+from hybridq.reports import figures
+from hybridq.reports.style import DARK, SERIES, SURFACE, WIDTH, as_png, as_svg, inline_svg
+
+MakeRun = Callable[..., Path]
+BINARY = ("normal", "stenosis")
+SIX = ("abdomen CT", "breast MRI", "chest X-ray", "CXR", "hand", "head CT")
+CASES: dict[str, dict[str, Any]] = {
+    "binary": {"classes": BINARY},
+    "six classes": {"classes": SIX, "samples": 180, "patients": None, "qubits": 6},
+}
+
+
+@pytest.fixture(params=CASES)
+def case(request: pytest.FixtureRequest, make_run: MakeRun) -> tuple[tuple[str, ...], Path, list[SavedEvaluation]]:
+    options = CASES[request.param]
+    run = make_run(**options)
+    return options["classes"], run, read_evaluations(run)
+
+
+def words(figure: Figure) -> set[str]:
+    return {text.get_text() for text in figure.findobj(Text) if text.get_visible()}
+
+
+def test_every_figure_is_drawn_within_a_phone_s_width(
+    case: tuple[tuple[str, ...], Path, list[SavedEvaluation]],
+) -> None:
+    classes, run, evaluations = case
+    history = pd.read_csv(run / "history.csv")
+    drawn = [
+        figures.metric_bars(evaluations),
+        figures.radar(evaluations),
+        figures.roc(evaluations),
+        figures.training_curves(history, 9),
+        figures.confusion(evaluations[0], classes),
+        figures.z_scatter(evaluations[0], evaluations[-1], 3),
+    ]
+    for figure in drawn:
+        assert figure.get_figwidth() <= WIDTH + 1e-9
+        ElementTree.fromstring(as_svg(figure))
+        pixels = np.asarray(Image.open(io.BytesIO(as_png(figure, dpi=100))).convert("L"))
+        assert pixels.std() > 5
+        border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+        assert border.min() > 200, "something is cut off at the edge"
+
+
+def test_simulated_devices_are_called_simulated(make_run: MakeRun) -> None:
+    evaluations = read_evaluations(make_run())
+    for figure in (figures.metric_bars(evaluations), figures.radar(evaluations)):
+        assert "fake_torino (simulated device)" in words(figure)
+    assert "fake_torino (simulated device)" in words(figures.z_scatter(evaluations[0], evaluations[3], 3))
+
+
+def test_bars_print_the_values_they_draw(make_run: MakeRun) -> None:
+    evaluations = read_evaluations(make_run())
+    values = {f"{m['value']:.3f}" for e in evaluations for m in e.metrics["metrics"].values()}
+    assert values <= words(figures.metric_bars(evaluations))
+
+
+def test_confusion_matrix_prints_counts_and_shares_of_the_true_class(make_run: MakeRun) -> None:
+    evaluation = read_evaluations(make_run())[0]
+    evaluation.metrics["confusion"] = [[30, 10], [5, 15]]
+    assert {"30", "75.0%", "10", "25.0%", "5", "15"} <= words(figures.confusion(evaluation, BINARY))
+
+
+def test_training_curves_show_alpha_and_leave_out_a_stage_that_did_not_run(make_run: MakeRun) -> None:
+    history = pd.read_csv(make_run() / "history.csv")
+    both = words(figures.training_curves(history, 9))
+    assert {"α of eq. 13", "Quantum share", "Stage 1: contrastive loss", "best, epoch 9"} <= both
+    second = words(figures.training_curves(history[history["stage"] == "finetune"], 9))
+    assert "Stage 1: contrastive loss" not in second
+
+
+def test_long_backend_names_are_shortened_but_keep_both_ends(make_run: MakeRun) -> None:
+    name = "noise:depolarizing_1q=0.001,depolarizing_2q=0.01,scale=2"
+    label = figures.backend_label(read_evaluations(make_run(backends=(name,)))[0])
+    assert len(label) < 45
+    assert label.startswith("noise:depol")
+    assert label.endswith("scale=2 (noise model)")
+
+
+def test_inline_figures_share_a_page_and_follow_its_colours(make_run: MakeRun) -> None:
+    evaluations = read_evaluations(make_run())
+    first = inline_svg(figures.roc(evaluations), "first", 'what "it" <shows>')
+    second = inline_svg(figures.roc(evaluations), "second", "the same")
+    identifiers = [
+        {element.get("id") for element in ElementTree.fromstring(svg).iter() if element.get("id")}
+        for svg in (first, second)
+    ]
+    assert identifiers[0]
+    assert not identifiers[0] & identifiers[1]
+    assert ElementTree.fromstring(first).get("aria-label") == 'what "it" <shows>'
+    assert SERIES[0] not in first
+    assert "var(--c" in first
+
+
+def test_drawing_leaves_the_caller_s_matplotlib_settings_alone(make_run: MakeRun) -> None:
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    figures.metric_bars(read_evaluations(make_run()))
+    assert dict(matplotlib.rcParams) == before
+
+
+def luminance(value: str) -> float:
+    channels = np.array([int(value[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+@pytest.mark.parametrize("light", SERIES)
+def test_series_colours_stand_out_on_light_and_dark_pages(light: str) -> None:
+    assert (luminance(SURFACE) + 0.05) / (luminance(light) + 0.05) > 4
+    assert (luminance(DARK[light]) + 0.05) / (luminance(DARK[SURFACE]) + 0.05) > 4

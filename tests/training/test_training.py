@@ -1,0 +1,198 @@
+"""Training: a complete run folder, the same weights however often it was killed, failures that are named."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from hybridq.config import Experiment, parse_experiment
+from hybridq.errors import UserError
+from hybridq.models.saved import load_model, new_model
+from hybridq.runs import open_run
+from hybridq.training.train import train
+
+TINY = """
+name: tiny
+seed: 3
+data: {source: "synthetic:patients=12,patches=4", size: 32}
+pretrain: {epochs: 2, batch_size: 16}
+train: {epochs: 3, batch_size: 16, threads: 1}
+"""
+
+
+def tiny(*overrides: str) -> Experiment:
+    return parse_experiment(TINY, overrides)
+
+
+def digest(run: Path) -> str:
+    return hashlib.sha256((run / "model.safetensors").read_bytes()).hexdigest()
+
+
+def quietly(*_: object) -> None:
+    """Nobody watches."""
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(tiny(), tmp_path_factory.mktemp("runs"), announce=quietly, progress=quietly).folder
+
+
+def test_a_run_folder_holds_everything_a_report_needs(finished: Path) -> None:
+    present = {path.name for path in finished.iterdir()}
+    assert present >= {
+        "config.yaml",
+        "environment.json",
+        "model.safetensors",
+        "encoder.safetensors",
+        "model.json",
+        "data.json",
+        "splits.csv",
+        "history.csv",
+        "warnings.json",
+        "training.json",
+        "circuit.qasm",
+        "circuit.png",
+        "circuit.json",
+    }
+    assert not [name for name in present if "partial" in name]
+    history = pd.read_csv(finished / "history.csv")
+    assert history["stage"].tolist() == ["pretrain"] * 2 + ["finetune"] * 3
+    finetune = history[history["stage"] == "finetune"]
+    watched = ["loss", "validation_auc", "alpha", "circuit_gradient_norm", "quantum_share", "seconds"]
+    assert finetune[watched].notna().all().all()
+    assert (finetune["circuit_gradient_norm"] > 0).all()
+    assert json.loads((finished / "data.json").read_text())["simulated"] is True
+
+
+def test_a_finished_run_is_found_and_not_trained_again(finished: Path) -> None:
+    before = digest(finished)
+    lines: list[str] = []
+    train(tiny(), finished.parent, announce=lines.append, progress=quietly)
+    assert lines == [f"{finished} is finished already"]
+    assert digest(finished) == before
+
+
+def test_the_same_name_with_another_configuration_is_refused(finished: Path) -> None:
+    with pytest.raises(UserError, match=r"another configuration \(different: model\.qubits\)"):
+        train(tiny("model.qubits=3"), finished.parent, announce=quietly, progress=quietly)
+
+
+def test_saved_weights_give_the_validation_auc_that_was_recorded(finished: Path) -> None:
+    from sklearn.metrics import roc_auc_score
+
+    from hybridq.data.images import load_images
+    from hybridq.data.sources import load_manifest
+    from hybridq.data.transforms import to_float
+
+    data = tiny().data
+    manifest = load_manifest(data.source, data, 3)
+    rows = manifest.part("validation")
+    with torch.no_grad():
+        logits = load_model(open_run(finished))(to_float(load_images(manifest, data.size, rows=rows)))
+    auc = roc_auc_score(rows["label"], logits.softmax(dim=1)[:, 1])
+    recorded = json.loads((finished / "training.json").read_text())["best_validation_auc"]
+    assert auc == pytest.approx(recorded, abs=1e-6)
+
+
+def _train_in_child(root: Path) -> None:
+    train(tiny(), root, announce=quietly, progress=quietly)
+
+
+def _killed(root: Path, moment: float) -> bool:
+    """Start a training and SIGKILL it after ``moment`` seconds; whether it was still running."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["hybridq.training.train"])
+    child = context.Process(target=_train_in_child, args=(root,))
+    child.start()
+    child.join(moment)
+    alive = child.is_alive()
+    if alive and child.pid is not None:
+        os.kill(child.pid, signal.SIGKILL)
+    child.join()
+    return alive
+
+
+@pytest.mark.parametrize("moments", [(2.0, 3.0, 2.5)])
+def test_a_killed_training_ends_with_the_weights_of_an_unbroken_one(
+    finished: Path, tmp_path: Path, moments: tuple[float, ...]
+) -> None:
+    root = tmp_path / "runs"
+    _killed(root, 0.0)  # pays for the imports of the fork server
+    kills = sum(_killed(root, moment) for moment in moments)
+    started = time.monotonic()
+    train(tiny(), root, announce=quietly, progress=quietly)
+    assert kills >= 2, "the training was too fast to be killed"
+    assert digest(root / "tiny") == digest(finished)
+    columns = ["stage", "epoch", "loss", "validation_auc", "alpha"]
+    unbroken, broken = (pd.read_csv(folder / "history.csv")[columns] for folder in (finished, root / "tiny"))
+    pd.testing.assert_frame_equal(unbroken, broken)
+    assert time.monotonic() > started
+
+
+def test_a_loss_that_is_not_finite_stops_with_epoch_step_and_learning_rate(tmp_path: Path) -> None:
+    wild = tiny("train.learning_rate=1e30", "train.head_learning_rate=1e30", "pretrain.epochs=0")
+    with pytest.raises(UserError, match=r"finetune: the loss is (nan|inf) in epoch \d+, step \d+, at learning rate"):
+        train(wild, tmp_path, announce=quietly, progress=quietly)
+
+
+def test_a_frozen_encoder_does_not_change(tmp_path: Path) -> None:
+    run = train(tiny("train.unfreeze=none", "train.epochs=1"), tmp_path, announce=quietly, progress=quietly)
+    from safetensors.torch import load_file
+
+    encoder, model = load_file(run.encoder), load_file(run.weights)
+    assert all(torch.equal(value, model[f"backbone.{name}"]) for name, value in encoder.items())
+
+
+def test_the_last_blocks_alone_learn_when_told_so(tmp_path: Path) -> None:
+    run = train(tiny("train.unfreeze=2", "train.epochs=1"), tmp_path, announce=quietly, progress=quietly)
+    from safetensors.torch import load_file
+
+    encoder, model = load_file(run.encoder), load_file(run.weights)
+    changed = {
+        name.split(".")[1] for name, value in encoder.items() if not torch.equal(value, model[f"backbone.{name}"])
+    }
+    assert changed == {"17", "18"}
+
+
+def test_a_pretrained_encoder_is_reused_and_a_leaking_one_refused(finished: Path, tmp_path: Path) -> None:
+    reuse = tiny(f"pretrain.encoder={finished}", "train.epochs=1", "name=reuse")
+    run = train(reuse, tmp_path, announce=quietly, progress=quietly)
+    assert "finetune" in pd.read_csv(run.history)["stage"].unique()
+    assert "pretrain" not in pd.read_csv(run.history)["stage"].unique()
+    with pytest.raises(UserError, match="validation or test images here"):
+        train(reuse.model_copy(update={"seed": 4}), tmp_path / "other", announce=quietly, progress=quietly)
+
+
+def test_bad_data_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(UserError):
+        train(tiny("data.source=nowhere"), tmp_path / "runs", announce=quietly, progress=quietly)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_both_engines_train_alike(tmp_path: Path) -> None:
+    """Five steps through this project's engine and through Aer's estimator with parameter shift."""
+    five_steps = (
+        "pretrain.epochs=0",
+        "train.unfreeze=none",
+        "train.epochs=1",
+        "train.batch_size=4",
+        "data.source='synthetic:patients=8,patches=4'",
+    )
+    exact = train(tiny(*five_steps, "name=exact"), tmp_path, announce=quietly, progress=quietly)
+    aer = train(tiny(*five_steps, "name=aer", "train.engine=aer"), tmp_path, announce=quietly, progress=quietly)
+    start = new_model(tiny(*five_steps), 2)
+    for (name, one), other, initial in zip(
+        load_model(exact).named_parameters(), load_model(aer).parameters(), start.parameters(), strict=True
+    ):
+        moved = (one - initial).norm()
+        assert (one - other).norm() <= 1e-3 * moved, name
+    assert (load_model(exact).circuit.weight != start.circuit.weight).all()
