@@ -135,7 +135,7 @@ def describe_environment(seed: int, threads: int) -> dict[str, Any]:
             versions[name] = "not installed as a package"
     return {
         "versions": versions,
-        "machine": {"system": platform.platform(), "processor": _processor(), "cores": os.cpu_count()},
+        "machine": {"system": platform.platform(), "processor": _processor(), "cores": cores()},
         "git_commit": _git_commit(),
         "seed": seed,
         "threads": threads,
@@ -148,6 +148,11 @@ def write_environment(run: Run, seed: int, threads: int) -> None:
     path = run.folder / "environment.json"
     if not path.exists():
         write_json(path, describe_environment(seed, threads))
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _differences(old: Any, new: Any, prefix: str = "") -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,7 @@ class Prepared:
 def prepare(experiment: Experiment, progress: Progress) -> Prepared:
     """Load what training needs. Raises :class:`UserError` for everything that is wrong with the data."""
     data, pretrain = experiment.data, experiment.pretrain
-    manifest = load_manifest(data.source, data, experiment.seed)
+    manifest = load_manifest(data.source, data, experiment.seed, progress=partial(progress, "checking the images"))
     if not manifest.labelled:
         raise UserError(
             f"data.source = {data.source!r}: its images have no labels; unlabelled images are for pretrain.data"
@@ -86,8 +87,8 @@ def prepare(experiment: Experiment, progress: Progress) -> Prepared:
 def write_data(run: Run, prepared: Prepared) -> None:
     """splits.csv and data.json of the run."""
     manifest = prepared.manifest
-    with whole(run.splits) as partial:
-        manifest.table[["id", "group", "split", "label"]].to_csv(partial, index=False)
+    with whole(run.splits) as unfinished:
+        manifest.table[["id", "group", "split", "label"]].to_csv(unfinished, index=False)
     write_json(
         run.folder / "data.json",
         {

@@ -19,7 +19,7 @@ from hybridq.files import whole, write_json, write_text
 from hybridq.models import HybridModel
 from hybridq.models.saved import circuit_spec, new_model
 from hybridq.quantum.circuits import dead_weights, describe, draw, to_qasm3
-from hybridq.runs import Run, create_run, write_environment
+from hybridq.runs import Run, cores, create_run, write_environment
 from hybridq.training.batches import Batches
 from hybridq.training.callbacks import (
     ContinuedEarlyStopping,
@@ -43,7 +43,7 @@ def train(experiment: Experiment, root: Path, *, announce: Announce, progress: P
     Raises :class:`UserError` for mistakes in configuration or data, before the run folder is made, and when the loss
     is not finite.
     """
-    threads = experiment.train.threads or os.cpu_count() or 1
+    threads = experiment.train.threads or cores()
     torch.set_num_threads(threads)
     done = Run(root / experiment.name)
     if done.config.exists() and create_run(root, experiment).finished:

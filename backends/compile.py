@@ -1,0 +1,226 @@
+"""From a program to a circuit a device can run: where to place it, translation, which qubit ends where.
+
+The circuit is kept inside a connected patch with as many qubits as it has itself. That keeps simulation exact and cheap
+(4^Q), and it makes the layout a choice with the readout error in view: transpiling an unmeasured circuit on the whole
+device ignores readout, and picks qubits that read 0.2 wrong.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qiskit import QuantumCircuit
+from qiskit.circuit import Delay, Gate, Measure
+from qiskit.quantum_info import SparsePauliOp
+from qiskit.transpiler import InstructionProperties, Layout, PassManager, Target, generate_preset_pass_manager
+from qiskit.transpiler.passes import ALAPScheduleAnalysis, PadDelay, TimeUnitConversion
+
+from backends.devices import BROKEN, Device
+from backends.errors import BackendError
+
+PATCHES = 6
+"""Best patches of the device that are tried."""
+SEEDS = 4
+"""Transpiler seeds tried on each patch."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A program's circuit, translated and placed."""
+
+    circuit: QuantumCircuit
+    """ISA circuit on the patch: qubit i of it is qubit ``patch[i]`` of the device."""
+    target: Target
+    """The device's target restricted to the patch, in the patch's numbering; durations in seconds."""
+    patch: tuple[int, ...]
+    positions: tuple[int, ...]
+    """For each virtual qubit the qubit of ``circuit`` that holds it at the end."""
+    seed_transpiler: int
+    score: float
+    """Estimated probability that no gate and no readout errs, from the calibration."""
+
+    @property
+    def physical_qubits(self) -> tuple[int, ...]:
+        """Device qubit of each virtual qubit at the end of the circuit."""
+        return tuple(self.patch[p] for p in self.positions)
+
+    def layout(self, circuit: QuantumCircuit) -> Layout:
+        """Where the circuit's qubits are at the end, as a Qiskit layout."""
+        return Layout(dict(zip(circuit.qubits, self.physical_qubits, strict=True)))
+
+
+def restrict_target(device: Device, qubits: Sequence[int]) -> Target:
+    """The device's target on some qubits, renumbered 0…: gates, measurement and delays, without broken edges."""
+    index = {qubit: i for i, qubit in enumerate(qubits)}
+    known = device.target.qubit_properties
+    part = Target(num_qubits=len(qubits), qubit_properties=[known[q] for q in qubits] if known else None)
+    for name in device.target.operation_names:
+        operation = device.target.operation_from_name(name)
+        if not isinstance(operation, (Gate, Measure, Delay)) or (isinstance(operation, Measure) and name != "measure"):
+            continue
+        properties = {}
+        for where, props in (device.target[name] or {}).items():
+            if where is None or not set(where) <= set(index):
+                continue
+            error = getattr(props, "error", None)
+            if len(where) == 2 and (name != device.entangler or (error is not None and error >= BROKEN)):
+                continue
+            # A few old calibrations give no time for measurement; scheduling needs one, and all measure at the end.
+            seconds = getattr(props, "duration", None) or 0.0
+            properties[tuple(index[q] for q in where)] = (
+                None if name == "delay" else InstructionProperties(duration=seconds, error=error)
+            )
+        if properties:
+            part.add_instruction(operation, properties, name=name)
+    return part
+
+
+def candidate_patches(device: Device, size: int, limit: int = PATCHES) -> list[tuple[int, ...]]:
+    """Connected sets of ``size`` device qubits with the smallest readout and two-qubit errors, best first.
+
+    Grown greedily from every qubit: always the neighbour that adds the least error.
+    """
+    neighbours: dict[int, dict[int, float]] = {q: {} for q in range(device.num_qubits)}
+    for (a, b), error in device.edges.items():
+        neighbours[a][b] = neighbours[b][a] = error
+    usable = {q for q in range(device.num_qubits) if device.readout_error(q) < BROKEN}
+    found: dict[tuple[int, ...], float] = {}
+    for start in sorted(usable):
+        patch, cost = {start}, device.readout_error(start)
+        while len(patch) < size:
+            border = {
+                other: device.readout_error(other) + min(e for q, e in neighbours[other].items() if q in patch)
+                for member in patch
+                for other in neighbours[member]
+                if other in usable - patch
+            }
+            if not border:
+                break
+            best = min(border, key=lambda q: (border[q], q))
+            patch.add(best)
+            cost += border[best]
+        if len(patch) == size:
+            found[tuple(sorted(patch))] = cost
+    return sorted(found, key=lambda p: (found[p], p))[:limit]
+
+
+def place(circuit: QuantumCircuit, device: Device, seed: int = 0) -> Placement:
+    """Translate a circuit for a device, on the patch and with the transpiler seed that promise the fewest errors.
+
+    Laid out with all qubits measured, so that readout errors count. Deterministic: the transpiler's seeds are ``seed``
+    and the next few.
+    Raises :class:`BackendError` when the device has no connected patch that is large enough.
+    """
+    size = circuit.num_qubits
+    ready = measured(circuit)
+    grown = candidate_patches(device, size)
+    if not grown:
+        raise BackendError(
+            f"the circuit has {size} qubits and {device.name} has no connected patch of that many working qubits "
+            f"({device.num_qubits} in all)"
+        )
+    best: Placement | None = None
+    for patch in dict.fromkeys([*grown, *_preset_patches(ready, device, seed)]):
+        target = restrict_target(device, patch)
+        readout = [device.readout_error(q) for q in patch]
+        for k in range(SEEDS):
+            seed_transpiler = seed + k
+            manager = generate_preset_pass_manager(3, target=target, seed_transpiler=seed_transpiler)
+            translated = manager.run(ready)
+            positions = _positions(translated, size)
+            score = _success(translated, target, readout)
+            if best is None or score > best.score:
+                best = Placement(unmeasured(translated), target, patch, positions, seed_transpiler, score)
+    assert best is not None
+    return best
+
+
+def _preset_patches(ready: QuantumCircuit, device: Device, seed: int) -> list[tuple[int, ...]]:
+    """Patches the preset pass manager chooses when it has the whole device, where they are no larger than needed."""
+    everywhere = restrict_target(device, range(device.num_qubits))
+    chosen = []
+    for k in range(SEEDS):
+        manager = generate_preset_pass_manager(3, target=everywhere, seed_transpiler=seed + k)
+        translated = manager.run(ready)
+        used = {
+            translated.find_bit(q).index for i in translated.data if i.operation.name != "barrier" for q in i.qubits
+        }
+        if len(used) == ready.num_qubits and _connected(used, device):
+            chosen.append(tuple(sorted(used)))
+    return chosen
+
+
+def _connected(qubits: set[int], device: Device) -> bool:
+    reached, border = set[int](), {min(qubits)}
+    while border:
+        reached |= border
+        border = {b for pair in device.edges for a, b in (pair, pair[::-1]) if a in border and b in qubits} - reached
+    return reached == qubits
+
+
+def _positions(ready: QuantumCircuit, size: int) -> tuple[int, ...]:
+    """Where each virtual qubit is read: ``measure_all`` writes qubit i to bit i, whatever was routed before."""
+    where = {
+        ready.find_bit(item.clbits[0]).index: ready.find_bit(item.qubits[0]).index
+        for item in ready.data
+        if item.operation.name == "measure"
+    }
+    return tuple(where[i] for i in range(size))
+
+
+def _success(ready: QuantumCircuit, target: Target, readout: Sequence[float]) -> float:
+    log = 0.0
+    for item in ready.data:
+        qubits = tuple(ready.find_bit(q).index for q in item.qubits)
+        if item.operation.name == "measure":
+            log += math.log1p(-min(readout[qubits[0]], BROKEN))
+        elif item.operation.name != "barrier":
+            properties = target[item.operation.name].get(qubits)
+            log += math.log1p(-min(getattr(properties, "error", None) or 0.0, BROKEN))
+    return math.exp(log)
+
+
+def measured(circuit: QuantumCircuit) -> QuantumCircuit:
+    """The circuit with all qubits measured at its end, qubit i into bit i."""
+    ready = circuit.copy()
+    ready.measure_all()
+    return ready
+
+
+def unmeasured(circuit: QuantumCircuit) -> QuantumCircuit:
+    """The circuit without the measurements at its end and without their classical bits."""
+    bare: QuantumCircuit = circuit.remove_final_measurements(inplace=False)
+    # Composed into a fresh circuit: the layout is the placement's, and Qiskit's would speak of the measured circuit.
+    return QuantumCircuit(bare.num_qubits).compose(bare)
+
+
+def move_observable(observable: SparsePauliOp, positions: Sequence[int], num_qubits: int) -> SparsePauliOp:
+    """The observable of the virtual qubits on the qubits that hold them, in a register of ``num_qubits``."""
+    return observable.apply_layout(list(positions), num_qubits=num_qubits)
+
+
+def translate_in_place(circuit: QuantumCircuit, target: Target) -> QuantumCircuit:
+    """Write single-qubit gates in the target's own, on the same qubits."""
+    manager = generate_preset_pass_manager(1, target=target, initial_layout=list(range(circuit.num_qubits)))
+    return manager.run(circuit)
+
+
+def schedule(circuit: QuantumCircuit, target: Target) -> QuantumCircuit:
+    """Gates as late as possible, idle time written as delays (in seconds), so that idle qubits relax."""
+    return PassManager(
+        [TimeUnitConversion(target=target), ALAPScheduleAnalysis(target=target), PadDelay(target=target)]
+    ).run(circuit)
+
+
+def circuit_record(circuit: QuantumCircuit) -> dict[str, Any]:
+    """Depth, number of two-qubit gates and count of each gate; delays and barriers are not gates."""
+    idle = {"delay", "barrier", "measure"}
+    counts = {str(k): int(v) for k, v in circuit.count_ops().items() if k not in idle and not k.startswith("save_")}
+    return {
+        "depth": int(circuit.depth(lambda item: item.operation.name not in idle)),
+        "two_qubit_gates": sum(1 for i in circuit.data if len(i.qubits) == 2 and i.operation.name not in idle),
+        "gate_counts": counts,
+    }

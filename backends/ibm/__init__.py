@@ -1,0 +1,1 @@
+"""IBM quantum hardware through qiskit-ibm-runtime."""

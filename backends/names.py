@@ -1,0 +1,259 @@
+"""A backend's name: what it may say, what it means, and its canonical form.
+
+Imports no Qiskit: a mistyped name is refused before anything heavy is loaded. The stored devices are the folders of the
+installed ``qiskit_ibm_runtime`` package, found without importing it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from backends.errors import BackendError
+
+Kind = Literal["aer", "fake", "noise", "ibm"]
+
+DEFAULT_HARDWARE_SHOTS = 4096
+DEFAULT_RESILIENCE = 1
+TWIRLS = 32
+"""Circuit randomizations on hardware at resilience 1 and 2; shots are divided over them."""
+
+# Folders of the client's test suite: made-up error rates, not the calibration of a device.
+_NOT_DEVICES = {"fractional", "nighthawk"}
+
+
+@dataclass(frozen=True)
+class NoiseRates:
+    """A parametric noise model: probabilities, and times in microseconds.
+
+    ``depolarizing_1q`` and ``depolarizing_2q`` are λ in E(ρ) = (1−λ)ρ + λ I/2ⁿ after each one- or two-qubit gate;
+    ``meas1_prep0`` and ``meas0_prep1`` are the chances of reading 1 for a prepared 0 and 0 for a prepared 1.
+    """
+
+    depolarizing_1q: float = 0.0
+    depolarizing_2q: float = 0.0
+    meas1_prep0: float = 0.0
+    meas0_prep1: float = 0.0
+    t1_us: float | None = None
+    t2_us: float | None = None
+
+
+@dataclass(frozen=True)
+class BackendName:
+    """A parsed name; ``canonical`` names the same backend again."""
+
+    kind: Kind
+    device: str | None = None
+    """``torino`` in ``fake_torino``; ``ibm_torino`` in ``ibm_torino``; None where there is no device."""
+    shots: int | None = None
+    seed: int | None = None
+    scale: float = 1.0
+    """Every error rate times this (λ); only for ``fake_*`` and ``noise:``."""
+    resilience: int = DEFAULT_RESILIENCE
+    """IBM's resilience level, 0, 1 or 2; only for ``ibm_*``."""
+    rates: NoiseRates | None = None
+    canonical: str = ""
+
+
+def stored_devices() -> tuple[str, ...]:
+    """Names (``fake_aachen``, …) of the devices whose calibration is installed, sorted."""
+    return _stored_devices()
+
+
+@cache
+def _stored_devices() -> tuple[str, ...]:
+    spec = importlib.util.find_spec("qiskit_ibm_runtime")
+    if spec is None or spec.origin is None:
+        return ()
+    folder = Path(spec.origin).parent / "fake_provider" / "backends"
+    names = {p.parent.name for p in folder.glob("*/props_*.json")} - _NOT_DEVICES
+    return tuple(sorted(f"fake_{name}" for name in names))
+
+
+def _integer(name: str, key: str, text: str, at_least: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        raise BackendError(f"{name}: {key} = {text!r} is not a whole number") from None
+    if value < at_least:
+        raise BackendError(f"{name}: {key} = {value}; at least {at_least}")
+    return value
+
+
+def _number(name: str, key: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise BackendError(f"{name}: {key} = {text!r} is not a number") from None
+    if not math.isfinite(value):
+        raise BackendError(f"{name}: {key} = {text!r} is not a finite number")
+    return value
+
+
+def _probability(name: str, key: str, text: str) -> float:
+    value = _number(name, key, text)
+    if not 0 <= value <= 1:
+        raise BackendError(f"{name}: {key} = {text} is not a probability; between 0 and 1")
+    return value
+
+
+def _microseconds(name: str, key: str, text: str) -> float:
+    value = _number(name, key, text)
+    if value <= 0:
+        raise BackendError(f"{name}: {key} = {text}; above 0 microseconds")
+    return value
+
+
+def _shots(name: str, key: str, text: str) -> int:
+    return _integer(name, key, text, 1)
+
+
+def _seed(name: str, key: str, text: str) -> int:
+    return _integer(name, key, text, 0)
+
+
+def _scale(name: str, key: str, text: str) -> float:
+    value = _number(name, key, text)
+    if value < 0:
+        raise BackendError(f"{name}: {key} = {text}; at least 0")
+    return value
+
+
+def _resilience(name: str, key: str, text: str) -> int:
+    if text not in {"0", "1", "2"}:
+        raise BackendError(f"{name}: {key} = {text}; 0, 1 or 2")
+    return int(text)
+
+
+_RATES: dict[str, Callable[[str, str, str], float]] = {
+    "depolarizing_1q": _probability,
+    "depolarizing_2q": _probability,
+    "readout": _probability,
+    "meas1_prep0": _probability,
+    "meas0_prep1": _probability,
+    "t1_us": _microseconds,
+    "t2_us": _microseconds,
+}
+_OPTIONS: dict[Kind, dict[str, Callable[[str, str, str], float]]] = {
+    "aer": {"shots": _shots, "seed": _seed},
+    "fake": {"shots": _shots, "scale": _scale, "seed": _seed},
+    "noise": {**_RATES, "shots": _shots, "scale": _scale, "seed": _seed},
+    "ibm": {"shots": _shots, "resilience": _resilience, "seed": _seed},
+}
+
+
+def parse_name(name: str) -> BackendName:
+    """Read a backend's name.
+
+    ``aer``, ``aer:shots=4096``, ``fake_torino``, ``fake_torino:shots=1024,scale=2,seed=3`` (a comma may stand for the
+    colon), ``noise:depolarizing_2q=0.01,readout=0.02,…``, ``ibm_<device>:shots=4096,resilience=1``.
+
+    Raises :class:`BackendError` for a name or option that does not exist (with those that do) and for a value out of
+    its range.
+    """
+    text = name.strip()
+    if "@" in text:
+        device = text.partition("@")[0]
+        raise BackendError(
+            f"{text}: noise from a device's calibration of this moment is not available; use {device} for the device "
+            f"itself or fake_<device> for a stored calibration"
+        )
+    base, options = _split(text)
+    kind = _kind(base, text)
+    values: dict[str, float] = {}
+    for item in options:
+        key, equals, value = (part.strip() for part in item.partition("="))
+        allowed = _OPTIONS[kind]
+        if not equals or not value:
+            raise BackendError(f"{text}: {item!r} is not option=value; the options of {base} are {', '.join(allowed)}")
+        if key not in allowed:
+            near = difflib.get_close_matches(key, allowed, n=1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            raise BackendError(f"{text}: {base} has no option {key!r}{hint}; it has {', '.join(allowed)}")
+        if key in values:
+            raise BackendError(f"{text}: {key} is given twice")
+        values[key] = allowed[key](text, key, value)
+    rates = _rates(text, values) if kind == "noise" else None
+    if kind == "ibm":
+        _check_divisible(text, values)
+    in_order = [
+        f"{key}={_format(values[key])}" for key in _OPTIONS[kind] if key in values and not _is_default(key, values)
+    ]
+    return BackendName(
+        kind=kind,
+        device={"fake": base.removeprefix("fake_"), "ibm": base}.get(kind),
+        shots=int(values["shots"]) if "shots" in values else None,
+        seed=int(values["seed"]) if "seed" in values else None,
+        scale=values.get("scale", 1.0),
+        resilience=int(values.get("resilience", DEFAULT_RESILIENCE)),
+        rates=rates,
+        canonical=f"{base}:{','.join(in_order)}" if in_order else base,
+    )
+
+
+def _split(text: str) -> tuple[str, list[str]]:
+    base, _, rest = text.replace(":", ",", 1).partition(",")
+    return base.strip(), [item.strip() for item in rest.split(",")] if rest.strip() else []
+
+
+def _kind(base: str, text: str) -> Kind:
+    if base == "aer":
+        return "aer"
+    if base == "noise":
+        return "noise"
+    if re.fullmatch(r"ibm_[a-z][a-z0-9_]*", base):
+        return "ibm"
+    if base in stored_devices():
+        return "fake"
+    near = difflib.get_close_matches(base.lower(), ["aer", "noise", *stored_devices()], n=1, cutoff=0.5)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    known = ", ".join(["aer", "aer:shots=N", "noise:RATE=…", "ibm_<device>", *stored_devices()])
+    raise BackendError(f"there is no backend {text!r}{hint}; there are {known}")
+
+
+def _rates(text: str, values: dict[str, float]) -> NoiseRates:
+    if not any(key in values for key in _RATES):
+        raise BackendError(f"{text}: a noise model needs at least one of {', '.join(_RATES)}")
+    if "readout" in values and ("meas1_prep0" in values or "meas0_prep1" in values):
+        raise BackendError(f"{text}: readout sets both of meas1_prep0 and meas0_prep1; give it or them")
+    t1, t2 = values.get("t1_us"), values.get("t2_us")
+    if (t1 is None) != (t2 is None):
+        raise BackendError(f"{text}: t1_us and t2_us are given together")
+    if t1 is not None and t2 is not None and t2 > 2 * t1:
+        raise BackendError(
+            f"{text}: t2_us = {_format(t2)} is longer than physics allows; at most 2·t1_us = {_format(2 * t1)}"
+        )
+    return NoiseRates(
+        depolarizing_1q=values.get("depolarizing_1q", 0.0),
+        depolarizing_2q=values.get("depolarizing_2q", 0.0),
+        meas1_prep0=values.get("readout", values.get("meas1_prep0", 0.0)),
+        meas0_prep1=values.get("readout", values.get("meas0_prep1", 0.0)),
+        t1_us=t1,
+        t2_us=t2,
+    )
+
+
+def _check_divisible(text: str, values: dict[str, float]) -> None:
+    """The shots asked for must be the shots sent: they are divided over the twirls without a remainder."""
+    shots = int(values.get("shots", DEFAULT_HARDWARE_SHOTS))
+    if values.get("resilience", DEFAULT_RESILIENCE) > 0 and shots % TWIRLS:
+        near = max(TWIRLS, round(shots / TWIRLS) * TWIRLS)
+        raise BackendError(
+            f"{text}: shots = {shots} cannot be divided over {TWIRLS} randomizations; at resilience 1 and 2 a multiple "
+            f"of {TWIRLS}, such as {near}"
+        )
+
+
+def _is_default(key: str, values: dict[str, float]) -> bool:
+    return key == "scale" and values[key] == 1.0
+
+
+def _format(value: float) -> str:
+    return str(int(value)) if float(value).is_integer() else repr(float(value))

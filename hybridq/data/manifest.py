@@ -1,0 +1,118 @@
+"""What every source yields: one row an image, with label, group and split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from hybridq.errors import UserError
+
+COLUMNS: Final = ("id", "path", "label", "group", "split")
+SPLITS: Final = ("train", "validation", "test")
+UNLABELLED: Final = -1
+
+Progress = Callable[[int, int], None]
+"""Called with (images done, images in all)."""
+
+Generate = Callable[[Sequence[str]], np.ndarray]
+"""Ids to uint8 images (N, H, W), for sources that have no files."""
+
+
+@dataclass(frozen=True, eq=False)
+class Manifest:
+    """The images of one source; checked when built, so that one that exists can be trained on.
+
+    ``table`` has the columns ``id`` (unique, never an absolute path), ``path`` (absolute; "" where ``generate`` makes
+    the image), ``label`` (index into ``classes``, or -1 for all where ``classes`` is empty: unlabelled), ``group``
+    (images of one group stay in one split; "" where the group is unknown or the image stands for itself) and ``split``
+    ("train", "validation" or "test").
+
+    Raises :class:`UserError` when groups cross splits, there are fewer than two classes, or a split lacks a class.
+    """
+
+    source: str
+    """Canonical source string, such as ``adsss:fold=0``."""
+    table: pd.DataFrame
+    classes: tuple[str, ...]
+    """Names by label; of two, index 1 is the positive class."""
+    groups: str = "none"
+    """What a group is: "patient", "synthetic patient", "none", …"""
+    notes: tuple[str, ...] = ()
+    """One sentence each: what was removed, what is known to be wrong."""
+    simulated: bool = False
+    """The images are synthetic."""
+    generate: Generate | None = None
+
+    def __post_init__(self) -> None:
+        table = self.table.reset_index(drop=True).loc[:, list(COLUMNS)]
+        object.__setattr__(self, "table", table.astype({"label": "int64"}))
+        _check_ids(self)
+        _check_groups(self)
+        if self.classes:
+            _check_labels(self)
+
+    @property
+    def labelled(self) -> bool:
+        return bool(self.classes)
+
+    def part(self, split: str) -> pd.DataFrame:
+        """The rows of one split, in table order; the index keeps the position in ``table``."""
+        if split not in SPLITS:
+            raise UserError(f"split {split!r} does not exist; known: {', '.join(SPLITS)}")
+        return self.table[self.table["split"] == split]
+
+    def counts(self) -> pd.DataFrame:
+        """Images by split (rows) and class name (columns)."""
+        names = list(self.classes) or ["unlabelled"]
+        labels = self.table["label"].map(lambda label: names[max(label, 0)])
+        return pd.crosstab(self.table["split"], labels).reindex(index=list(SPLITS), columns=names, fill_value=0)
+
+
+def _check_ids(manifest: Manifest) -> None:
+    table = manifest.table
+    if table.empty:
+        raise UserError(f"{manifest.source}: holds no images")
+    repeated = table.loc[table["id"].duplicated(), "id"]
+    if len(repeated):
+        raise UserError(f"{manifest.source}: the id {repeated.iloc[0]} stands for more than one image")
+    absolute = [name for name in table["id"] if PurePath(name).is_absolute()]
+    if absolute:
+        raise ValueError(f"{manifest.source}: the id {absolute[0]} is an absolute path")
+    if manifest.generate is None and (table["path"] == "").any():
+        raise ValueError(f"{manifest.source}: an image has no path and nothing generates it")
+    foreign = set(table["split"]) - set(SPLITS)
+    if foreign:
+        raise UserError(f"{manifest.source}: unknown split {min(foreign)!r}; allowed: {', '.join(SPLITS)}")
+
+
+def _check_groups(manifest: Manifest) -> None:
+    grouped = manifest.table[manifest.table["group"] != ""]
+    splits = grouped.groupby("group")["split"].nunique()
+    crossing = sorted(str(name) for name in splits.index[splits > 1])
+    if crossing:
+        what = manifest.groups if manifest.groups != "none" else "group"
+        shown = ", ".join(crossing[:10]) + (", …" if len(crossing) > 10 else "")
+        raise UserError(
+            f"{manifest.source}: {len(crossing)} {what}{'' if len(crossing) == 1 else 's'} with images in more than "
+            f"one split ({shown}); every {what} belongs to one split"
+        )
+
+
+def _check_labels(manifest: Manifest) -> None:
+    table, classes = manifest.table, manifest.classes
+    if len(classes) < 2:
+        raise UserError(f"{manifest.source}: all images are of the class {classes[0]}; at least two classes are needed")
+    if not table["label"].between(0, len(classes) - 1).all():
+        raise ValueError(f"{manifest.source}: labels must lie in 0 … {len(classes) - 1}")
+    for split in SPLITS:
+        present = set(table.loc[table["split"] == split, "label"])
+        if not present:
+            raise UserError(f"{manifest.source}: split {split} holds no images")
+        for label, name in enumerate(classes):
+            if label not in present:
+                raise UserError(f"{manifest.source}: split {split} holds no {name} image")

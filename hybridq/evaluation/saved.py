@@ -1,0 +1,116 @@
+"""Saved evaluations, read back: everything that comparisons and reports know about a backend."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import pandas as pd
+
+from hybridq.errors import UserError
+from hybridq.evaluation.metrics import FloatArray, IntArray
+from hybridq.evaluation.statistics import EvaluatedMetrics
+
+FILES = ("predictions.csv", "expectations.npz", "record.json", "metrics.json")
+KINDS = ("noiseless", "sampled", "noise model", "simulated device", "hardware")
+"""From ideal to real: the order in which backends are shown."""
+
+
+@dataclass(frozen=True, eq=False)
+class SavedEvaluation:
+    """One backend's results on N samples, C classes and Q qubits; rows of all arrays belong together."""
+
+    folder: Path
+    record: dict[str, Any]
+    """What ran: backend, kind, simulated, shots, depth, versions, …"""
+    metrics: EvaluatedMetrics
+    ids: tuple[str, ...]
+    groups: tuple[str, ...] | None
+    """Group of each sample, "" where it is unknown; None where no sample has one."""
+    labels: IntArray
+    predicted: IntArray
+    probabilities: FloatArray
+    """(N, C)"""
+    angles: FloatArray
+    """(N, Q), radians"""
+    values: FloatArray
+    """⟨Z⟩ of every qubit, (N, Q), in [-1, 1]"""
+    standard_errors: FloatArray
+
+    @property
+    def backend(self) -> str:
+        return str(self.record["backend"])
+
+    @property
+    def kind(self) -> str:
+        return str(self.record["kind"])
+
+    def rows_of(self, ids: tuple[str, ...]) -> IntArray:
+        """The rows that hold the samples ``ids``, in that order."""
+        row = {name: i for i, name in enumerate(self.ids)}
+        return np.array([row[name] for name in ids], dtype=np.int64)
+
+
+def read_evaluation(folder: Path) -> SavedEvaluation:
+    """One evaluation folder; raises :class:`UserError` naming the file that is missing, unreadable or does not fit."""
+    for name in FILES:
+        if not (folder / name).is_file():
+            raise UserError(f"{folder}: is not a finished evaluation ({name} is missing); run hybridq evaluate again")
+    record = _read_json(folder / "record.json")
+    metrics = _read_json(folder / "metrics.json")
+    predictions = folder / "predictions.csv"
+    try:
+        table = pd.read_csv(predictions, dtype={"id": str, "group": str}, keep_default_na=False)
+        columns = [name for name in table.columns if name.startswith("p_")]
+        columns.sort(key=lambda name: int(name.removeprefix("p_")))
+        probabilities = table[columns].to_numpy(dtype=np.float64)
+        ids, groups = (tuple(str(value) for value in table[name]) for name in ("id", "group"))
+        labels, predicted = (table[name].to_numpy(dtype=np.int64) for name in ("label", "predicted"))
+    except (ValueError, KeyError) as error:
+        raise UserError(f"{predictions}: is damaged ({error}); delete its folder and run hybridq evaluate") from None
+    expectations = folder / "expectations.npz"
+    try:
+        with np.load(expectations) as arrays:
+            angles, values, errors = (arrays[name] for name in ("angles", "values", "standard_errors"))
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise UserError(f"{expectations}: is damaged ({error}); delete its folder and run hybridq evaluate") from None
+    if len(set(ids)) != len(ids) or len(values) != len(ids) or len(angles) != len(ids):
+        raise UserError(
+            f"{folder}: predictions.csv has {len(ids)} samples, expectations.npz {len(values)}, all distinct"
+        )
+    return SavedEvaluation(
+        folder=folder,
+        record=record,
+        metrics=metrics,
+        ids=ids,
+        groups=groups if any(groups) else None,
+        labels=labels,
+        predicted=predicted,
+        probabilities=probabilities,
+        angles=angles,
+        values=values,
+        standard_errors=errors,
+    )
+
+
+def read_evaluations(run: Path) -> list[SavedEvaluation]:
+    """All finished evaluations of a run, from ideal to real and then by name; those being written are left out."""
+    folders = [folder for folder in sorted((run / "evaluations").glob("[!.]*")) if (folder / "metrics.json").is_file()]
+    return sorted((read_evaluation(folder) for folder in folders), key=order)
+
+
+def order(evaluation: SavedEvaluation) -> tuple[int, str]:
+    """Sorts evaluations from ideal to real, then by backend name."""
+    place = KINDS.index(evaluation.kind) if evaluation.kind in KINDS else len(KINDS)
+    return place, evaluation.backend
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read ({error})") from None

@@ -1,0 +1,297 @@
+"""What a report says, gathered from the files of a run; how it looks is the template's matter."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from hybridq.evaluation.compare import NO_DIFFERENCE, ComparedBackend, Comparison, compare
+from hybridq.evaluation.metrics import METRICS
+from hybridq.evaluation.saved import SavedEvaluation, read_evaluations
+from hybridq.evaluation.statistics import Interval
+from hybridq.reports import figures
+from hybridq.reports.style import colour, css_name, inline_svg
+from hybridq.runs import Run
+
+CLASSICAL_SHARE = 0.01
+"""A quantum share below this makes the model classical for every practical purpose."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure of the page: an ``<svg>`` element and the sentence under it."""
+
+    svg: Markup
+    caption: str
+
+
+@dataclass(frozen=True)
+class Results:
+    """Evaluations of one set of samples."""
+
+    title: str
+    note: str
+    evaluations: list[SavedEvaluation]
+    colours: list[str]
+    comparison: Comparison | None
+    """None where only one backend was evaluated."""
+    overview: list[Drawn]
+    confusions: list[Drawn]
+    scatters: list[Drawn]
+
+
+def results(run: Run, classes: Sequence[str]) -> list[Results]:
+    """The evaluations of the run, those of the same samples together, the largest set first."""
+    together: dict[frozenset[str], list[SavedEvaluation]] = {}
+    for evaluation in read_evaluations(run.folder):
+        together.setdefault(frozenset(evaluation.ids), []).append(evaluation)
+    sets = sorted(together.values(), key=lambda evaluations: -len(evaluations[0].ids))
+    seed = run.experiment().seed
+    return [_results(evaluations, classes, f"set{number}", seed) for number, evaluations in enumerate(sets)]
+
+
+def _results(evaluations: list[SavedEvaluation], classes: Sequence[str], name: str, seed: int) -> Results:
+    first = evaluations[0]
+    split, selection = first.record["split"], first.record["selection"]
+    comparison = compare(evaluations, seed=seed) if len(evaluations) > 1 else None
+    backends = ", ".join(figures.backend_label(e) for e in evaluations)
+
+    def drawn(figure: Figure, kind: str, caption: str, alt: str) -> Drawn:
+        return Drawn(Markup(inline_svg(figure, f"{name}-{kind}", alt)), caption)
+
+    averaged = "" if len(classes) == 2 else ", one-versus-rest, averaged over classes"
+    overview = [
+        drawn(
+            figures.metric_bars(evaluations),
+            "bars",
+            "The seven metrics with 95 % intervals.",
+            f"Bar chart of the seven metrics with intervals on {backends}; the values are in the table above.",
+        ),
+        drawn(
+            figures.roc(evaluations),
+            "roc",
+            f"ROC curves{averaged}.",
+            "ROC curves: "
+            + "; ".join(f"{e.backend} AUC {e.metrics['metrics']['auc']['value']:.3f}" for e in evaluations),
+        ),
+        drawn(
+            figures.radar(evaluations),
+            "radar",
+            "The seven metrics as a radar.",
+            f"Radar chart of the seven metrics on {backends}; the values are in the table above.",
+        ),
+    ]
+    confusions = [
+        drawn(figures.confusion(e, classes, i), f"confusion{i}", "", _confusion_alt(e, classes))
+        for i, e in enumerate(evaluations)
+    ]
+    scatters: list[Drawn] = []
+    if comparison is not None:
+        reference = next(e for e in evaluations if e.backend == comparison.reference)
+        for i, e in enumerate(evaluations):
+            if e is not reference:
+                alt = f"Scatter of ⟨Z⟩ of every qubit and image, {reference.backend} across, {e.backend} upwards."
+                scatters.append(drawn(figures.z_scatter(reference, e, i), f"z{i}", "", alt))
+    counted = f"{len(first.ids):,} images" + ("" if selection == "all" else f" ({selection})")
+    return Results(
+        title=f"Results on the {split} split" + ("" if selection == "all" else f", {selection}"),
+        note=f"{counted}. Intervals: {first.metrics['interval']}.",
+        evaluations=evaluations,
+        colours=[css_name(colour(i)) for i in range(len(evaluations))],
+        comparison=comparison,
+        overview=overview,
+        confusions=confusions,
+        scatters=scatters,
+    )
+
+
+def training_figure(run: Run, training: dict[str, Any]) -> Drawn | None:
+    """The training curves; None where no history was written."""
+    history = _history(run)
+    if history is None:
+        return None
+    drawing = figures.training_curves(history, int(training["best_epoch"]))
+    alt = (
+        "Training curves by epoch: contrastive loss, training and validation loss, validation AUC "
+        f"(best {training['best_validation_auc']:.3f} in epoch {training['best_epoch']}), α, quantum share and the "
+        "gradient norm of the circuit."
+    )
+    caption = "By epoch. The weights of the epoch with the best validation AUC are the ones evaluated."
+    return Drawn(Markup(inline_svg(drawing, "training", alt)), caption)
+
+
+def quantum_share(run: Run) -> float | None:
+    """The last recorded share of the quantum branch in the fused features' variation; None where not recorded."""
+    history = _history(run)
+    if history is None or "quantum_share" not in history.columns:
+        return None
+    recorded = history["quantum_share"].dropna()
+    return float(recorded.iloc[-1]) if len(recorded) else None
+
+
+def circuit_image(run: Run) -> str | None:
+    """circuit.png as a data URI; None where the run has no circuit."""
+    path = run.folder / "circuit.png"
+    if not path.is_file():
+        return None
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
+
+
+def optional(run: Run, name: str) -> Any:
+    """The content of a JSON file of the run, or None where it was not written."""
+    return run.read_json(name) if (run.folder / name).is_file() else None
+
+
+def split_counts(run: Run, data: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows of the data table: split, images of each class, all images, groups (None where groups are unknown)."""
+    splits = run.read_splits()
+    rows = []
+    for split, counts in data["counts"].items():
+        groups = splits.loc[(splits["split"] == split) & (splits["group"] != ""), "group"].nunique()
+        rows.append(
+            {
+                "split": split,
+                "counts": [counts.get(name, 0) for name in data["classes"]],
+                "images": sum(counts.values()),
+                "groups": groups if groups and data["groups"] != "none" else None,
+            }
+        )
+    return rows
+
+
+def summary(results: list[Results]) -> list[str]:
+    """What the largest set of samples shows, a sentence for each backend."""
+    if not results:
+        return ["This run has not been evaluated yet: hybridq evaluate RUN --backend aer."]
+    largest = results[0]
+    reference = largest.evaluations[0]
+    if largest.comparison is not None:
+        reference = next(e for e in largest.evaluations if e.backend == largest.comparison.reference)
+    metrics = reference.metrics
+    of_groups = f" in {metrics['groups']} groups" if metrics["groups"] else ""
+    sentences = [
+        f"On {metrics['n']:,} {reference.record['split']} images{of_groups}, {figures.backend_label(reference)}: "
+        f"accuracy {with_interval(metrics['metrics']['accuracy'])}, AUC {with_interval(metrics['metrics']['auc'])}."
+    ]
+    for backend in largest.comparison.backends[1:] if largest.comparison else ():
+        sentences.append(_change_sentence(backend, metrics["n"]))
+    return sentences
+
+
+def limits(results: list[Results], data: dict[str, Any], qubits: int | None) -> list[str]:
+    """What the numbers of this report do not show."""
+    said = [
+        "This is research software, not a medical device: nothing here may decide about a patient.",
+        "Whether the quantum layer helps: its controls (a classical layer of the same width, a circuit without "
+        "entanglement, a frozen random circuit, α = 0) are not part of this run.",
+        "How much the result depends on chance in training: this is one seed, and the intervals cover the choice of "
+        "test images only.",
+    ]
+    if qubits is not None:
+        said.append(f"A quantum advantage: {qubits} qubit{'' if qubits == 1 else 's'} can be simulated on a laptop.")
+    evaluations = [e for result in results for e in result.evaluations]
+    if any(e.kind in {"simulated device", "noise model"} for e in evaluations):
+        said.append(
+            "How real hardware would do: simulated devices use stored calibrations or simple noise models, which are "
+            "milder than live devices (no drift, no crosstalk)."
+        )
+    if data["simulated"]:
+        said.append("Anything about patients: the images are synthetic.")
+    elif data["groups"] == "none":
+        said.append(
+            "That no patient is in two splits: the source does not say which images belong to one patient. Results "
+            "may be too good, and intervals too narrow."
+        )
+    positives = [e.metrics["positives"] for e in evaluations if e.metrics["positives"] is not None]
+    if positives and min(positives) < 50:
+        said.append(f"Small differences in sensitivity: there are only {min(positives)} positive images.")
+    return said
+
+
+def with_interval(interval: Interval) -> str:
+    """Value and 95 % interval, three decimals."""
+    return f"{interval['value']:.3f} [{interval['low']:.3f}, {interval['high']:.3f}]"
+
+
+def signed(value: float) -> str:
+    """A change with its sign, three decimals; a true minus sign, none on zero."""
+    text = f"{value:+.3f}"
+    return "0.000" if text in {"+0.000", "-0.000"} else text.replace("-", "−")
+
+
+def moment(iso: str) -> str:
+    """An ISO time as a reader wants it, such as ``2026-01-05 10:00 UTC``; anything else as it is."""
+    try:
+        time = datetime.fromisoformat(iso)
+    except ValueError:
+        return iso
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def record_rows(evaluations: Sequence[SavedEvaluation]) -> list[tuple[str, list[str]]]:
+    """What ran where: title and a cell for each evaluation; rows that nothing fills are left out."""
+    rows: list[tuple[str, Callable[[dict[str, Any]], Any]]] = [
+        ("What it is", lambda r: f"{r['kind']}{'' if r['simulated'] else ' (a real quantum device)'}"),
+        ("Split", lambda r: f"{r['split']}, {r['selection']}"),
+        ("Images", lambda r: f"{r['samples']:,}"),
+        ("Shots per circuit", lambda r: f"{r['shots']:,}" if r.get("shots") else "exact values"),
+        ("Depth", lambda r: r.get("depth")),
+        ("Two-qubit gates", lambda r: r.get("two_qubit_gates")),
+        ("Device qubits", lambda r: r.get("layout")),
+        ("Calibration of", lambda r: r.get("calibrated")),
+        ("Jobs", lambda r: r.get("job_ids")),
+        ("Seconds", lambda r: f"{r['seconds']:.1f}" if r.get("seconds") is not None else None),
+        ("Quantum seconds", lambda r: f"{r['quantum_seconds']:.1f}" if r.get("quantum_seconds") else None),
+        ("Finished", lambda r: r.get("finished")),
+    ]
+    filled = [(title, [_cell(of(e.record)) for e in evaluations]) for title, of in rows]
+    return [(title, cells) for title, cells in filled if any(cells)]
+
+
+def as_json(content: Any) -> str:
+    """Indented JSON for reading."""
+    return json.dumps(content, indent=2, ensure_ascii=False)
+
+
+def _history(run: Run) -> pd.DataFrame | None:
+    return pd.read_csv(run.history) if run.history.is_file() else None
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_cell(part)}" for name, part in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_cell(part) for part in value)
+    return moment(str(value))
+
+
+def _change_sentence(backend: ComparedBackend, samples: int) -> str:
+    assert backend.changes is not None
+    auc = backend.changes["auc"]
+    verdicts = {figures.METRIC_TITLES[name]: backend.verdict(name) for name in METRICS}
+    shown = [f"{title} is {verdict}" for title, verdict in verdicts.items() if verdict != NO_DIFFERENCE]
+    verdict = ", ".join(shown) or f"{NO_DIFFERENCE} in any metric"
+    return (
+        f"{backend.backend} ({backend.kind}): {verdict} (AUC {signed(auc['value'])} [{signed(auc['low'])}, "
+        f"{signed(auc['high'])}]); {backend.flipped} of {samples:,} decisions differ."
+    )
+
+
+def _confusion_alt(evaluation: SavedEvaluation, classes: Sequence[str]) -> str:
+    cells = [
+        f"{count} of true {true} as {predicted}"
+        for true, row in zip(classes, evaluation.metrics["confusion"], strict=True)
+        for predicted, count in zip(classes, row, strict=True)
+        if count
+    ]
+    return f"Confusion matrix of {figures.backend_label(evaluation)}: {', '.join(cells)}."

@@ -1,0 +1,74 @@
+"""One self-contained HTML page about a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from hybridq.evaluation.compare import NO_DIFFERENCE
+from hybridq.evaluation.metrics import METRICS
+from hybridq.files import write_text
+from hybridq.reports import content
+from hybridq.reports.figures import METRIC_TITLES
+from hybridq.reports.style import theme_css
+from hybridq.runs import open_run
+
+
+def write_report(folder: Path) -> Path:
+    """Write ``report.html`` into a finished run folder and return its path.
+
+    Everything on the page comes from the files of the run, figures are part of it, and nothing is loaded from
+    elsewhere. What has not been done yet (no evaluation, no circuit) is left out. Raises :class:`UserError` when the
+    folder is no finished run or a file is damaged.
+    """
+    run = open_run(folder)
+    experiment = run.experiment()
+    data, model, training = (run.read_json(name) for name in ("data.json", "model.json", "training.json"))
+    circuit = content.optional(run, "circuit.json")
+    environment = content.optional(run, "environment.json")
+    results = content.results(run, data["classes"])
+    share = content.quantum_share(run)
+    page = _environment().get_template("report.html.j2")
+    text = page.render(
+        run=experiment.name,
+        experiment=experiment,
+        config=run.config.read_text(encoding="utf-8"),
+        data=data,
+        split_rows=content.split_counts(run, data),
+        model=model,
+        training=training,
+        training_figure=content.training_figure(run, training),
+        circuit=circuit,
+        circuit_image=content.circuit_image(run),
+        environment=environment,
+        warnings=content.optional(run, "warnings.json") or [],
+        results=results,
+        summary=content.summary(results),
+        quantum_share=share,
+        classical=share is not None and share < content.CLASSICAL_SHARE,
+        limits=content.limits(results, data, circuit["qubits"] if circuit else None),
+        metrics=[(name, METRIC_TITLES[name]) for name in METRICS],
+        no_difference=NO_DIFFERENCE,
+        theme=Markup(theme_css()),
+    )
+    path = run.folder / "report.html"
+    write_text(path, text)
+    return path
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("hybridq.reports", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["breakable"] = lambda name: escape(name).replace(",", Markup(",<wbr>"))
+    environment.filters["signed"] = content.signed
+    environment.filters["moment"] = content.moment
+    environment.filters["pretty_json"] = content.as_json
+    environment.globals["record_rows"] = content.record_rows
+    return environment
