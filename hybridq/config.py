@@ -39,7 +39,7 @@ class Augmentation(Section):
     """Horizontal shear in [-s, s] degrees (affine)."""
     scale: tuple[Positive, Positive] = (0.95, 1.05)
     """Isotropic zoom (affine)."""
-    brightness: Fraction = 0.2
+    brightness: Fraction = 0.1
     """Added intensity in [-b, b]; intensities are in [0, 1]."""
     contrast: Fraction = 0.2
     """Factor 1 + c about the image's mean, c in [-contrast, contrast]."""

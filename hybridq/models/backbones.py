@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
+from torchvision.models.mobilenetv2 import InvertedResidual
 
 from hybridq.errors import UserError
 
@@ -52,7 +53,11 @@ def build_backbone(name: str, *, imagenet: bool = False) -> Backbone:
 
 @backbone("mobilenet_v2")
 def _mobilenet_v2(imagenet: bool) -> Backbone:
-    """MobileNetV2 (doi:10.1109/CVPR.2018.00474), d = 1280, first convolution for one channel."""
+    """MobileNetV2 (doi:10.1109/CVPR.2018.00474), d = 1280, first convolution for one channel.
+
+    Without ImageNet weights, residual branches start at zero (arXiv:1706.02677, section 5.1): with 52 normalised layers
+    at random, two views of an image are as far apart as two images, and contrastive learning takes long to begin.
+    """
     weights = MobileNet_V2_Weights.IMAGENET1K_V2 if imagenet else None
     try:
         network = mobilenet_v2(weights=weights)
@@ -66,4 +71,8 @@ def _mobilenet_v2(imagenet: bool) -> Backbone:
     with torch.no_grad():
         grey.weight.copy_(first.weight.sum(dim=1, keepdim=True))  # three equal channels give the same response
     network.features[0][0] = grey
+    if weights is None:
+        for block in network.features:
+            if isinstance(block, InvertedResidual) and block.use_res_connect:
+                nn.init.zeros_(block.conv[-1].weight)
     return Backbone(network.features, network.last_channel)
