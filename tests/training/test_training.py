@@ -13,20 +13,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from tiny import TINY, quietly
 
 from hybridq.config import Experiment, parse_experiment
 from hybridq.errors import UserError
 from hybridq.models.saved import load_model, new_model
 from hybridq.runs import open_run
 from hybridq.training.train import train
-
-TINY = """
-name: tiny
-seed: 3
-data: {source: "synthetic:patients=12,patches=4", size: 32}
-pretrain: {epochs: 2, batch_size: 16}
-train: {epochs: 3, batch_size: 16, threads: 1}
-"""
 
 
 def tiny(*overrides: str) -> Experiment:
@@ -37,17 +30,8 @@ def digest(run: Path) -> str:
     return hashlib.sha256((run / "model.safetensors").read_bytes()).hexdigest()
 
 
-def quietly(*_: object) -> None:
-    """Nobody watches."""
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train(tiny(), tmp_path_factory.mktemp("runs"), announce=quietly, progress=quietly).folder
-
-
-def test_a_run_folder_holds_everything_a_report_needs(finished: Path) -> None:
-    present = {path.name for path in finished.iterdir()}
+def test_a_run_folder_holds_everything_a_report_needs(tiny_run: Path) -> None:
+    present = {path.name for path in tiny_run.iterdir()}
     assert present >= {
         "config.yaml",
         "environment.json",
@@ -64,29 +48,29 @@ def test_a_run_folder_holds_everything_a_report_needs(finished: Path) -> None:
         "circuit.json",
     }
     assert not [name for name in present if "partial" in name]
-    history = pd.read_csv(finished / "history.csv")
+    history = pd.read_csv(tiny_run / "history.csv")
     assert history["stage"].tolist() == ["pretrain"] * 2 + ["finetune"] * 3
     finetune = history[history["stage"] == "finetune"]
     watched = ["loss", "validation_auc", "alpha", "circuit_gradient_norm", "quantum_share", "seconds"]
     assert finetune[watched].notna().all().all()
     assert (finetune["circuit_gradient_norm"] > 0).all()
-    assert json.loads((finished / "data.json").read_text())["simulated"] is True
+    assert json.loads((tiny_run / "data.json").read_text())["simulated"] is True
 
 
-def test_a_finished_run_is_found_and_not_trained_again(finished: Path) -> None:
-    before = digest(finished)
+def test_a_finished_run_is_found_and_not_trained_again(tiny_run: Path) -> None:
+    before = digest(tiny_run)
     lines: list[str] = []
-    train(tiny(), finished.parent, announce=lines.append, progress=quietly)
-    assert lines == [f"{finished} is finished already"]
-    assert digest(finished) == before
+    train(tiny(), tiny_run.parent, announce=lines.append, progress=quietly)
+    assert lines == [f"{tiny_run} is finished already"]
+    assert digest(tiny_run) == before
 
 
-def test_the_same_name_with_another_configuration_is_refused(finished: Path) -> None:
+def test_the_same_name_with_another_configuration_is_refused(tiny_run: Path) -> None:
     with pytest.raises(UserError, match=r"another configuration \(different: model\.qubits\)"):
-        train(tiny("model.qubits=3"), finished.parent, announce=quietly, progress=quietly)
+        train(tiny("model.qubits=3"), tiny_run.parent, announce=quietly, progress=quietly)
 
 
-def test_saved_weights_give_the_validation_auc_that_was_recorded(finished: Path) -> None:
+def test_saved_weights_give_the_validation_auc_that_was_recorded(tiny_run: Path) -> None:
     from sklearn.metrics import roc_auc_score
 
     from hybridq.data.images import load_images
@@ -97,9 +81,9 @@ def test_saved_weights_give_the_validation_auc_that_was_recorded(finished: Path)
     manifest = load_manifest(data.source, data, 3)
     rows = manifest.part("validation")
     with torch.no_grad():
-        logits = load_model(open_run(finished))(to_float(load_images(manifest, data.size, rows=rows)))
+        logits = load_model(open_run(tiny_run))(to_float(load_images(manifest, data.size, rows=rows)))
     auc = roc_auc_score(rows["label"], logits.softmax(dim=1)[:, 1])
-    recorded = json.loads((finished / "training.json").read_text())["best_validation_auc"]
+    recorded = json.loads((tiny_run / "training.json").read_text())["best_validation_auc"]
     assert auc == pytest.approx(recorded, abs=1e-6)
 
 
@@ -123,7 +107,7 @@ def _killed(root: Path, moment: float) -> bool:
 
 @pytest.mark.parametrize("moments", [(2.0, 3.0, 2.5)])
 def test_a_killed_training_ends_with_the_weights_of_an_unbroken_one(
-    finished: Path, tmp_path: Path, moments: tuple[float, ...]
+    tiny_run: Path, tmp_path: Path, moments: tuple[float, ...]
 ) -> None:
     root = tmp_path / "runs"
     _killed(root, 0.0)  # pays for the imports of the fork server
@@ -131,9 +115,9 @@ def test_a_killed_training_ends_with_the_weights_of_an_unbroken_one(
     started = time.monotonic()
     train(tiny(), root, announce=quietly, progress=quietly)
     assert kills >= 2, "the training was too fast to be killed"
-    assert digest(root / "tiny") == digest(finished)
+    assert digest(root / "tiny") == digest(tiny_run)
     columns = ["stage", "epoch", "loss", "validation_auc", "alpha"]
-    unbroken, broken = (pd.read_csv(folder / "history.csv")[columns] for folder in (finished, root / "tiny"))
+    unbroken, broken = (pd.read_csv(folder / "history.csv")[columns] for folder in (tiny_run, root / "tiny"))
     pd.testing.assert_frame_equal(unbroken, broken)
     assert time.monotonic() > started
 
@@ -163,8 +147,8 @@ def test_the_last_blocks_alone_learn_when_told_so(tmp_path: Path) -> None:
     assert changed == {"17", "18"}
 
 
-def test_a_pretrained_encoder_is_reused_and_a_leaking_one_refused(finished: Path, tmp_path: Path) -> None:
-    reuse = tiny(f"pretrain.encoder={finished}", "train.epochs=1", "name=reuse")
+def test_a_pretrained_encoder_is_reused_and_a_leaking_one_refused(tiny_run: Path, tmp_path: Path) -> None:
+    reuse = tiny(f"pretrain.encoder={tiny_run}", "train.epochs=1", "name=reuse")
     run = train(reuse, tmp_path, announce=quietly, progress=quietly)
     assert "finetune" in pd.read_csv(run.history)["stage"].unique()
     assert "pretrain" not in pd.read_csv(run.history)["stage"].unique()

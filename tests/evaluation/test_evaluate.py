@@ -1,0 +1,150 @@
+"""The same weights on a backend: every image once, results written once, wrong requests answered."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from tiny import quietly
+
+from backends.errors import BackendError
+from hybridq.data.images import load_images
+from hybridq.data.sources import load_manifest
+from hybridq.data.transforms import to_float
+from hybridq.errors import UserError
+from hybridq.evaluation.compare import compare_evaluations
+from hybridq.evaluation.evaluate import evaluate, plan_evaluation, predict_files
+from hybridq.models.saved import load_model
+from hybridq.runs import Run, open_run
+
+
+@pytest.fixture
+def run(tiny_run: Path, tmp_path: Path) -> Run:
+    """A copy of the trained run that a test may write into."""
+    return open_run(Path(shutil.copytree(tiny_run, tmp_path / "tiny")))
+
+
+def results(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "predictions.csv")
+
+
+def test_the_noiseless_backend_decides_as_the_model_in_one_piece_does(run: Run) -> None:
+    folder = evaluate(plan_evaluation(run, "aer"), confirm=quietly, progress=quietly)
+    data = run.experiment().data
+    manifest = load_manifest(data.source, data, run.experiment().seed)
+    rows = manifest.part("test")
+    with torch.no_grad():
+        whole = load_model(run)(to_float(load_images(manifest, data.size, rows=rows))).softmax(dim=1).numpy()
+    table = results(folder)
+    assert table["id"].tolist() == rows["id"].tolist()
+    assert np.allclose(table[["p_0", "p_1"]], whole, atol=1e-5)
+    assert {path.name for path in folder.iterdir()} == {
+        "predictions.csv",
+        "expectations.npz",
+        "record.json",
+        "metrics.json",
+    }
+
+
+def test_an_evaluation_is_computed_once_and_again_for_other_weights(run: Run) -> None:
+    folder = evaluate(plan_evaluation(run, "aer"), confirm=quietly, progress=quietly)
+    again = plan_evaluation(run, "aer")
+    assert again.finished
+    before = (folder / "record.json").read_bytes()
+    assert evaluate(again, confirm=quietly, progress=quietly) == folder
+    assert (folder / "record.json").read_bytes() == before
+    weights = load_file(run.weights)
+    weights["circuit.weight"] += 0.1
+    save_file(weights, run.weights)
+    other = plan_evaluation(run, "aer")
+    assert not other.finished
+    assert other.folder != folder
+
+
+def test_noise_changes_expectation_values_but_not_the_images(run: Run) -> None:
+    folders = [
+        evaluate(plan_evaluation(run, name), confirm=quietly, progress=quietly)
+        for name in ("aer", "aer:shots=256", "noise:depolarizing_2q=0.05,readout=0.03")
+    ]
+    exact, sampled, noisy = (np.load(folder / "expectations.npz") for folder in folders)
+    assert np.array_equal(exact["angles"], noisy["angles"])
+    assert (sampled["standard_errors"] > 0).any()
+    assert not noisy["standard_errors"].any()
+    assert np.abs(noisy["values"] - exact["values"]).max() > 0.02
+    comparison = compare_evaluations(folders)
+    assert comparison.reference == "aer"
+    assert [b.simulated for b in comparison.backends] == [True, True, True]
+
+
+def test_a_stratified_limit_keeps_the_class_shares(run: Run) -> None:
+    plan = plan_evaluation(run, "aer", split="train", limit=10, stratified=True)
+    shares = run.read_splits().query("split == 'train'")["label"].mean()
+    assert len(plan.rows) == 10
+    assert abs(plan.rows["label"].sum() - 10 * shares) < 1
+    assert (
+        plan.rows["id"].tolist()
+        == plan_evaluation(run, "aer", split="train", limit=10, stratified=True).rows["id"].tolist()
+    )
+
+
+def test_wrong_requests_are_answered_before_anything_runs(run: Run) -> None:
+    with pytest.raises(UserError, match=r"--split tests: .*splits\.csv has test, train, validation"):
+        plan_evaluation(run, "aer", split="tests")
+    with pytest.raises(UserError, match="--limit 0: at least 1"):
+        plan_evaluation(run, "aer", limit=0)
+    with pytest.raises(UserError, match="all of one class"):
+        plan_evaluation(run, "aer", limit=1)
+    with pytest.raises(BackendError, match="fake_torino"):
+        plan_evaluation(run, "fake_turin")
+    assert not run.evaluations.exists()
+
+
+def test_weights_that_do_not_fit_the_configuration_are_refused(run: Run) -> None:
+    run.config.write_text(run.config.read_text().replace("qubits: 4", "qubits: 3"))
+    with pytest.raises(UserError, match=r"model\.safetensors: the weights do not fit"):
+        evaluate(plan_evaluation(run, "aer"), confirm=quietly, progress=quietly)
+    assert not run.evaluations.exists()
+
+
+def test_more_qubits_than_the_device_has_are_refused(run: Run) -> None:
+    run.config.write_text(run.config.read_text().replace("qubits: 4", "qubits: 6"))
+    with pytest.raises(BackendError, match=r"6 qubits.*5"):
+        evaluate(plan_evaluation(run, "fake_manila"), confirm=quietly, progress=quietly)
+    assert not run.evaluations.exists()
+
+
+def test_what_confirmation_refuses_is_not_run(run: Run) -> None:
+    def refuse(cost: object) -> None:
+        raise UserError("no")
+
+    with pytest.raises(UserError, match="no"):
+        evaluate(plan_evaluation(run, "aer"), confirm=refuse, progress=quietly)
+    assert not run.evaluations.exists()
+
+
+def test_images_that_are_gone_are_named(run: Run) -> None:
+    splits = run.read_splits()
+    splits.loc[splits["split"] == "test", "id"] += "-gone"
+    splits.to_csv(run.splits, index=False)
+    with pytest.raises(UserError, match="images are no longer there, such as patient-"):
+        plan_evaluation(run, "aer")
+
+
+def test_prediction_of_files_gives_class_and_probabilities(run: Run, tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
+    for number, path in enumerate(paths):
+        Image.effect_noise((40, 40), 20.0 * (number + 1)).save(path)
+    table = predict_files(run, paths)
+    classes = json.loads((run.folder / "data.json").read_text())["classes"]
+    assert table.columns.tolist() == ["image", "class", *classes]
+    assert np.allclose(table[classes].sum(axis=1), 1)
+    assert (table["class"] == table[classes].idxmax(axis=1)).all()
+    with pytest.raises(UserError, match=r"missing\.png: no such file"):
+        predict_files(run, [*paths, tmp_path / "missing.png"])
