@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -32,6 +32,11 @@ def bars() -> Iterator[Bars]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         yield Bars(progress)
+
+
+def working(what: str) -> AbstractContextManager[object]:
+    """A spinner beside ``what`` on a terminal, for what has no steps to count."""
+    return console.status(what) if console.is_terminal else nullcontext()
 
 
 def announce(line: str) -> None:

@@ -48,10 +48,11 @@ def evaluate_on(
     yes: bool = False,
 ) -> Path:
     """Run one evaluation with progress, or find it on disk; its folder."""
-    from hybridq.cli.console import announce, bars
-    from hybridq.evaluation.evaluate import evaluate as run_evaluation
-    from hybridq.evaluation.evaluate import plan_evaluation
+    from hybridq.cli.console import announce, bars, working
 
+    with working("loading torch and qiskit"):
+        from hybridq.evaluation.evaluate import evaluate as run_evaluation
+        from hybridq.evaluation.evaluate import plan_evaluation
     plan = plan_evaluation(run, backend, split=split, limit=limit, stratified=stratified)
     if plan.finished:
         announce(f"{plan.backend.name}: on disk already ({plan.folder})")

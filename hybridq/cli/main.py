@@ -28,6 +28,3 @@ def main() -> None:
     except (UserError, BackendError) as error:
         print(f"hybridq: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("hybridq: interrupted; the same command continues where it was", file=sys.stderr)
-        sys.exit(130)

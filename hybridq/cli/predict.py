@@ -16,11 +16,14 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Class and probability of images, computed on the noiseless simulator. Not for clinical use."""
-    from hybridq.cli.tables import print_frame
-    from hybridq.evaluation.evaluate import predict_files
+    from hybridq.cli.console import working
     from hybridq.runs import open_run
 
-    predictions = predict_files(open_run(run), images)
+    opened = open_run(run)
+    with working("loading torch and qiskit"):
+        from hybridq.cli.tables import print_frame
+        from hybridq.evaluation.evaluate import predict_files
+    predictions = predict_files(opened, images)
     if as_json:
         typer.echo(predictions.to_json(orient="records", indent=2))
     else:

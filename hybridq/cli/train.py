@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hybridq.cli.options import Runs
+
+if TYPE_CHECKING:
+    from hybridq.config import Experiment
+    from hybridq.runs import Run
 
 
 def train(
@@ -27,11 +31,22 @@ def train(
 
     chosen = [*(overrides or []), *([f"train.backend='{backend}'"] if backend else [])]
     experiment = load_experiment(config, chosen)
-    from hybridq.cli.console import announce, bars
-    from hybridq.training.train import train as run_training
+    train_experiment(experiment, runs)
 
-    with bars() as progress:
-        run = run_training(experiment, runs, announce=announce, progress=progress)
+
+def train_experiment(experiment: Experiment, runs: Path) -> Run:
+    """Train with progress and end with a line that names the result."""
+    from hybridq.cli.console import announce, bars, working
+
+    with working("loading torch and qiskit"):
+        from hybridq.training.train import train as run_training
+    try:
+        with bars() as progress:
+            run = run_training(experiment, runs, announce=announce, progress=progress)
+    except KeyboardInterrupt:
+        announce("interrupted; the same command continues after the last finished epoch")
+        raise
     result = run.read_json("training.json")
     best = f"{result['best_validation_auc']:.4f} in epoch {result['best_epoch']}"
     announce(f"best validation AUC {best}; run folder {run.folder}")
+    return run

@@ -140,7 +140,10 @@ def _fit(module: LightningModule, folder: Path, epochs: int, callbacks: list[Cal
             enable_progress_bar=bar is not None,
             enable_model_summary=False,
         )
-        trainer.fit(module, ckpt_path=str(last) if last.exists() else None, weights_only=True)
+        try:
+            trainer.fit(module, ckpt_path=str(last) if last.exists() else None, weights_only=True)
+        except SystemExit:  # Lightning's answer to Ctrl-C
+            raise KeyboardInterrupt("the same command continues after the last finished epoch") from None
     module.cpu()
 
 
