@@ -63,19 +63,6 @@ class Augmentation(Section):
         return self
 
 
-IDENTITY = Augmentation(
-    rotation_degrees=0,
-    crop_ratio=(1, 1),
-    translate=0,
-    shear_degrees=0,
-    scale=(1, 1),
-    brightness=0,
-    contrast=0,
-    gamma=(1, 1),
-    noise=0,
-)
-
-
 class Data(Section):
     """The labelled images."""
 

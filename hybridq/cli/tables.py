@@ -33,19 +33,17 @@ def comparison_tables(comparison: Comparison) -> None:
     """Metrics side by side; then flips, errors of ⟨Z⟩ and what ran."""
     backends = comparison.backends
     images = f"{comparison.samples} {comparison.split} images ({comparison.selection})"
-    title = f"{images}; 95 % intervals: {comparison.interval}"
+    title = f"{images}; intervals: {comparison.interval}"
     table = Table("metric", *(f"{b.backend}\n{b.kind}" for b in backends), title=title)
     for name in METRICS:
         table.add_row(name, *(_cell(b.metrics[name]) for b in backends))
     table.add_section()
-    table.add_row(
-        f"change of AUC from {comparison.reference}", *(_change(b.changes, b.verdict("auc")) for b in backends)
-    )
+    table.add_row("change of AUC", *(_change(b.changes, b.verdict("auc")) for b in backends))
     table.add_row("decisions that flip", *(_percent(b.flips) for b in backends))
     worst = [None if b.z_errors is None else max(error.rms for error in b.z_errors) for b in backends]
-    table.add_row("rms error of ⟨Z⟩, worst qubit", *("–" if w is None else f"{w:.4f}" for w in worst))
+    table.add_row("worst rms error of ⟨Z⟩", *("–" if w is None else f"{w:.4f}" for w in worst))
     table.add_row("shots", *("exact" if b.shots is None else f"{b.shots:,}" for b in backends))
-    table.add_row("depth / two-qubit gates", *(f"{b.depth} / {b.two_qubit_gates}" for b in backends))
+    table.add_row("depth / 2q gates", *(f"{b.depth} / {b.two_qubit_gates}" for b in backends))
     table.add_row("seconds", *("–" if b.seconds is None else f"{b.seconds:.1f}" for b in backends))
     console.print(table)
 
@@ -59,17 +57,17 @@ def print_frame(frame: pd.DataFrame, title: str) -> None:
 
 
 def _cell(interval: Interval) -> str:
-    return f"{interval['value']:.3f} [{interval['low']:.3f}, {interval['high']:.3f}]"
+    return f"{interval['value']:.3f}\n{interval['low']:.3f} – {interval['high']:.3f}"
 
 
 def _change(changes: dict[str, Interval] | None, verdict: str) -> str:
     if changes is None:
         return "–"
     change = changes["auc"]
-    return f"{change['value']:+.4f} [{change['low']:+.4f}, {change['high']:+.4f}]\n{verdict}"
+    return f"{change['value']:+.3f}\n{change['low']:+.3f} … {change['high']:+.3f}\n{verdict}"
 
 
 def _percent(interval: Interval | None) -> str:
     if interval is None:
         return "–"
-    return f"{interval['value']:.2%} [{interval['low']:.2%}, {interval['high']:.2%}]"
+    return f"{interval['value']:.1%}\n{interval['low']:.1%} – {interval['high']:.1%}"

@@ -15,6 +15,7 @@ from lightning.pytorch.callbacks import RichProgressBar
 from safetensors.torch import load_file, save_file
 
 from hybridq.config import Experiment
+from hybridq.data.manifest import SPLITS
 from hybridq.files import whole, write_json, write_text
 from hybridq.models import HybridModel
 from hybridq.models.saved import circuit_spec, new_model
@@ -54,6 +55,7 @@ def train(experiment: Experiment, root: Path, *, announce: Announce, progress: P
     run = create_run(root, experiment)
     write_environment(run, experiment.seed, threads)
     write_data(run, prepared)
+    _describe_data(prepared, announce)
     _write_model_card(run, model, prepared, announce)
     model.mean.fill_(prepared.mean)
     model.std.fill_(prepared.std)
@@ -165,6 +167,14 @@ def _write_model_card(run: Run, model: HybridModel, prepared: Prepared, announce
         f"{total:,} parameters ({', '.join(f'{name} {size:,}' for name, size in parts.items())}); circuit: "
         f"{circuit['qubits']} qubits, depth {circuit['depth']}, {circuit['two_qubit_gates']} two-qubit gates"
     )
+
+
+def _describe_data(prepared: Prepared, announce: Announce) -> None:
+    manifest = prepared.manifest
+    counts = manifest.table["split"].value_counts()
+    announce(f"{manifest.source}: {', '.join(f'{counts[split]:,} {split}' for split in SPLITS)} images")
+    for note in prepared.notes:
+        announce(f"  {note}")
 
 
 def _plain(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

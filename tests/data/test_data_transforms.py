@@ -5,9 +5,21 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from hybridq.config import IDENTITY, Augmentation
+from hybridq.config import Augmentation
 from hybridq.data.transforms import augment, intensity_statistics, to_float
 from hybridq.errors import UserError
+
+IDENTITY = Augmentation(
+    rotation_degrees=0,
+    crop_ratio=(1, 1),
+    translate=0,
+    shear_degrees=0,
+    scale=(1, 1),
+    brightness=0,
+    contrast=0,
+    gamma=(1, 1),
+    noise=0,
+)
 
 STRONG = Augmentation(
     rotation_degrees=90,
