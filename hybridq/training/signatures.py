@@ -15,7 +15,7 @@ CLASSICAL_SHARE = 0.01
 """Share of the quantum branch under which the model is classical for every practical purpose."""
 DIVERGED = 1.5
 """A loss this many times above the stage's lowest has diverged."""
-PATIENCE = 3
+PATIENCE = 4
 """Epochs for which a signature must last before it is named."""
 
 

@@ -39,12 +39,12 @@ def test_a_failure_that_lasts_is_named_with_what_to_try(
     (found,) = finetuning_signatures(history(**changed))
     assert (found.signature, found.epoch) == (signature, 3)
     assert setting in found.sentence
-    recovered = [*history(3, **changed), *history(4)[3:]]
+    recovered = [*history(4, **changed), *history(5)[4:]]
     assert finetuning_signatures(recovered) == []
 
 
 def test_a_loss_that_grows_again_is_diverging() -> None:
-    losses = [0.7, 0.4, 0.9]
+    losses = [0.7, 0.5, 0.4, 0.9]
     rows = [{**HEALTHY, "epoch": float(epoch), "loss": loss} for epoch, loss in enumerate(losses)]
     (found,) = finetuning_signatures(rows)
     assert found.signature == "diverging loss"
