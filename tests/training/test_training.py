@@ -6,6 +6,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import random
 import signal
 import time
 from pathlib import Path
@@ -105,7 +106,10 @@ def _killed(root: Path, moment: float) -> bool:
     return alive
 
 
-@pytest.mark.parametrize("moments", [(2.0, 3.0, 2.5)])
+SEEDED = tuple(random.Random(0).uniform(0.3, 4.0) for _ in range(10))
+
+
+@pytest.mark.parametrize("moments", [(2.0, 3.0, 2.5), pytest.param(SEEDED, marks=pytest.mark.slow)])
 def test_a_killed_training_ends_with_the_weights_of_an_unbroken_one(
     tiny_run: Path, tmp_path: Path, moments: tuple[float, ...]
 ) -> None:
