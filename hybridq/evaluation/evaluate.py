@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from backends import open_backend
 from backends.contract import Backend, CircuitProgram, CompiledCircuit, Cost
+from hybridq.config import Data
 from hybridq.data.images import load_image_files, load_images
 from hybridq.data.manifest import Manifest
 from hybridq.data.sources import load_manifest
@@ -75,7 +77,7 @@ def plan_evaluation(
         selection = f"{limit} of {int((splits['split'] == split).sum())}{', stratified' if stratified else ''}"
     if wanted["label"].nunique() < 2:
         raise UserError(f"--limit {limit}: the chosen images of split {split} are all of one class; choose more")
-    manifest = load_manifest(experiment.data.source, experiment.data, experiment.seed)
+    manifest = _manifest(experiment.data, experiment.seed)
     rows = manifest.table[manifest.table["id"].isin(set(wanted["id"]))]
     if len(rows) != len(wanted):
         lost = sorted(set(wanted["id"]) - set(rows["id"]))
@@ -86,7 +88,7 @@ def plan_evaluation(
         "backend": backend.name,
         "split": split,
         "samples": rows["id"].tolist(),
-        "weights": hashlib.sha256(run.weights.read_bytes()).hexdigest(),
+        "weights": _digest(run.weights),
         "seed": experiment.seed,
     }
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:8]
@@ -106,11 +108,7 @@ def evaluate(evaluation: Evaluation, *, confirm: Callable[[Cost], None], progres
     compiled = backend.compile(evaluation.program)
     confirm(backend.cost(compiled, len(table)))
     model = load_model(run)
-    size = run.experiment().data.size
-    images = load_images(
-        evaluation.manifest, size, rows=table, progress=lambda done, total: progress("loading images", done, total)
-    )
-    h, u = _angles(model, images, progress)
+    h, u = _angles(evaluation, model, progress)
     q, record, standard_errors = _expectations(backend, compiled, model, u, progress)
     probabilities = _decide(model, h, q)
     groups = table["group"].tolist() if (table["group"] != "").any() else None
@@ -161,9 +159,36 @@ def predict_files(run: Run, paths: list[Path]) -> pd.DataFrame:
     return pd.concat([result, pd.DataFrame(probabilities, columns=classes)], axis=1)
 
 
-def _angles(
-    model: HybridModel, images: NDArray[np.uint8], progress: Progress
-) -> tuple[torch.Tensor, NDArray[np.float64]]:
+@lru_cache(maxsize=1)
+def _manifest(data: Data, seed: int) -> Manifest:
+    """Several backends are evaluated on the same images, and checking a source reads every file of it."""
+    return load_manifest(data.source, data, seed)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+_Angles = tuple[torch.Tensor, NDArray[np.float64]]
+_last_angles: dict[tuple[str, tuple[str, ...]], _Angles] = {}
+"""Features and angles of the last weights and samples: they do not depend on the backend."""
+
+
+def _angles(evaluation: Evaluation, model: HybridModel, progress: Progress) -> _Angles:
+    key = (_digest(evaluation.run.weights), tuple(evaluation.rows["id"]))
+    if key not in _last_angles:
+        _last_angles.clear()
+        images = load_images(
+            evaluation.manifest,
+            evaluation.run.experiment().data.size,
+            rows=evaluation.rows,
+            progress=lambda done, total: progress("loading images", done, total),
+        )
+        _last_angles[key] = _compute_angles(model, images, progress)
+    return _last_angles[key]
+
+
+def _compute_angles(model: HybridModel, images: NDArray[np.uint8], progress: Progress) -> _Angles:
     features = []
     with torch.inference_mode():
         for start in range(0, len(images), BATCH):
