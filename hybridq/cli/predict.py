@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +26,6 @@ def predict(
         from hybridq.evaluation.evaluate import predict_files
     predictions = predict_files(opened, images)
     if as_json:
-        typer.echo(predictions.to_json(orient="records", indent=2))
+        typer.echo(json.dumps(predictions.to_dict("records"), indent=2, ensure_ascii=False))
     else:
         print_frame(predictions, "Predictions (research software, not a medical device)")
