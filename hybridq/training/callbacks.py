@@ -93,6 +93,21 @@ class History(Callback):
         ]
 
 
+class StageProgress(Callback):
+    """One bar a stage, counting training steps over all epochs."""
+
+    def __init__(self, stage: str, steps: int, epochs: int, progress: Callable[[str, int, int], None]) -> None:
+        self._what = f"{stage}, {epochs} epochs"
+        self._steps = steps
+        self._total = steps * epochs
+        self._progress = progress
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._progress(self._what, trainer.current_epoch * self._steps + batch_idx + 1, self._total)
+
+
 class ContinuedEarlyStopping(EarlyStopping):
     """Early stopping on validation AUC that stays stopped when a finished training is continued."""
 

@@ -91,7 +91,7 @@ class FineTune(LightningModule):
         logits = self.model(self._batches.view(epoch, step).to(self.device))
         loss: Tensor = self._loss(logits, labels)
         refuse_infinite(loss, self, "finetune", step, "train.learning_rate")
-        self.log("loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(labels))
+        self.log("loss", loss, on_step=False, on_epoch=True, batch_size=len(labels))
         return loss
 
     def on_after_backward(self) -> None:
@@ -120,7 +120,7 @@ class FineTune(LightningModule):
             }
         )
         auc = _auc(labels.numpy(), probabilities.double().numpy())
-        self.log("validation_auc", torch.tensor(auc, dtype=torch.float64), prog_bar=True)
+        self.log("validation_auc", torch.tensor(auc, dtype=torch.float64))
 
     def configure_optimizers(self) -> Any:
         settings = self._settings

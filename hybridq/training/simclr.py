@@ -56,7 +56,7 @@ class SimCLR(LightningModule):
         loss: Tensor = self._loss(first, second)
         refuse_infinite(loss, self, "pretrain", step, "pretrain.learning_rate")
         size = len(first)
-        self.log("loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=size)
+        self.log("loss", loss, on_step=False, on_epoch=True, batch_size=size)
         spread = embedding_spread(first.detach())
         self.log("embedding_spread", spread, on_step=False, on_epoch=True, batch_size=size)
         return loss

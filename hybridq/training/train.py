@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,6 @@ from pathlib import Path
 import pandas as pd
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import RichProgressBar
 from safetensors.torch import load_file, save_file
 
 from hybridq.config import Experiment
@@ -25,6 +23,7 @@ from hybridq.training.batches import Batches
 from hybridq.training.callbacks import (
     ContinuedEarlyStopping,
     History,
+    StageProgress,
     WholeCheckpoints,
     best_and_last,
 )
@@ -59,12 +58,14 @@ def train(experiment: Experiment, root: Path, *, announce: Announce, progress: P
     _write_model_card(run, model, prepared, announce)
     model.mean.fill_(prepared.mean)
     model.std.fill_(prepared.std)
-    _pretrain(run, experiment, model, prepared, announce)
-    _finetune(run, experiment, model, prepared, announce)
+    _pretrain(run, experiment, model, prepared, announce, progress)
+    _finetune(run, experiment, model, prepared, announce, progress)
     return run
 
 
-def _pretrain(run: Run, experiment: Experiment, model: HybridModel, prepared: Prepared, announce: Announce) -> None:
+def _pretrain(
+    run: Run, experiment: Experiment, model: HybridModel, prepared: Prepared, announce: Announce, progress: Progress
+) -> None:
     settings = experiment.pretrain
     if settings.encoder is not None:
         model.backbone.load_state_dict(load_file(Run(Path(settings.encoder)).encoder))
@@ -81,12 +82,15 @@ def _pretrain(run: Run, experiment: Experiment, model: HybridModel, prepared: Pr
     module = SimCLR(model.backbone, settings, batches, prepared.mean, prepared.std)
     history = History(run.history, "pretrain", pretraining_signatures, announce)
     folder = run.checkpoints / "pretrain"
-    _fit(module, folder, settings.epochs, [history, best_and_last(folder)])
+    bar = StageProgress("pretraining", len(batches), settings.epochs, progress)
+    _fit(module, folder, settings.epochs, [history, bar, best_and_last(folder)])
     with whole(run.encoder) as partial:
         save_file(_plain(model.backbone.state_dict()), partial)
 
 
-def _finetune(run: Run, experiment: Experiment, model: HybridModel, prepared: Prepared, announce: Announce) -> None:
+def _finetune(
+    run: Run, experiment: Experiment, model: HybridModel, prepared: Prepared, announce: Announce, progress: Progress
+) -> None:
     settings = experiment.train
     batches = Batches(
         prepared.training, settings.batch_size, settings.augmentation, seed=experiment.seed, stage="finetune"
@@ -105,7 +109,8 @@ def _finetune(run: Run, experiment: Experiment, model: HybridModel, prepared: Pr
         module.calibrate()
     history = History(run.history, "finetune", finetuning_signatures, announce)
     stopping = ContinuedEarlyStopping(settings.patience)
-    _fit(module, folder, settings.epochs, [history, stopping, best_and_last(folder, "validation_auc")])
+    bar = StageProgress("fine-tuning", len(batches), settings.epochs, progress)
+    _fit(module, folder, settings.epochs, [history, bar, stopping, best_and_last(folder, "validation_auc")])
     best = torch.load(folder / "best.ckpt", weights_only=True, map_location="cpu")
     module.load_state_dict(best["state_dict"])
     with whole(run.weights) as partial:
@@ -125,7 +130,6 @@ def _finetune(run: Run, experiment: Experiment, model: HybridModel, prepared: Pr
 
 def _fit(module: LightningModule, folder: Path, epochs: int, callbacks: list[Callback]) -> None:
     last = folder / "last.ckpt"
-    bar = RichProgressBar(leave=False) if os.isatty(1) else None
     with warnings.catch_warnings():
         # Batches are made in the training step, on purpose: there is no loader whose workers could be raised.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*|.*Checkpoint directory.*exists.*")
@@ -133,13 +137,13 @@ def _fit(module: LightningModule, folder: Path, epochs: int, callbacks: list[Cal
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its advertisements
         trainer = Trainer(
             max_epochs=epochs,
-            callbacks=[*callbacks, *([bar] if bar else [])],
+            callbacks=callbacks,
             plugins=[WholeCheckpoints()],
             accelerator="auto",
             devices=1,
             logger=False,
             num_sanity_val_steps=0,
-            enable_progress_bar=bar is not None,
+            enable_progress_bar=False,
             enable_model_summary=False,
         )
         try:
