@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from rich.table import Table
+from rich.table import Column, Table
 
 from hybridq.cli.console import console
 from hybridq.evaluation.compare import Comparison
@@ -34,7 +34,8 @@ def comparison_tables(comparison: Comparison) -> None:
     backends = comparison.backends
     images = f"{comparison.samples} {comparison.split} images ({comparison.selection})"
     title = f"{images}; intervals: {comparison.interval}"
-    table = Table("metric", *(f"{b.backend}\n{b.kind}" for b in backends), title=title)
+    columns = [Column(f"{b.backend}\n{b.kind}", overflow="fold") for b in backends]
+    table = Table("metric", *columns, title=title)
     for name in METRICS:
         table.add_row(name, *(_cell(b.metrics[name]) for b in backends))
     table.add_section()
