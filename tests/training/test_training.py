@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import random
 import signal
-import time
+import threading
 from pathlib import Path
 
 import pandas as pd
@@ -88,42 +88,46 @@ def test_saved_weights_give_the_validation_auc_that_was_recorded(tiny_run: Path)
     assert auc == pytest.approx(recorded, abs=1e-6)
 
 
-def _train_in_child(root: Path) -> None:
-    train(tiny(), root, announce=quietly, progress=quietly)
+def _train_until(root: Path, step: int, delay: float) -> None:
+    """Train, and SIGKILL this process ``delay`` seconds after the given training step of this process."""
+    done = 0
+
+    def count(what: str, *_: object) -> None:
+        nonlocal done
+        done += what.startswith(("pretraining", "fine-tuning"))
+        if done == step:
+            threading.Timer(delay, os.kill, (os.getpid(), signal.SIGKILL)).start()
+
+    train(tiny(), root, announce=quietly, progress=count)
 
 
-def _killed(root: Path, moment: float) -> bool:
-    """Start a training and SIGKILL it after ``moment`` seconds; whether it was still running."""
+def _killed(root: Path, step: int, delay: float) -> bool:
+    """Whether a training in a child process was killed there; otherwise it came to its end."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["hybridq.training.train"])
-    child = context.Process(target=_train_in_child, args=(root,))
+    child = context.Process(target=_train_until, args=(root, step, delay))
     child.start()
-    child.join(moment)
-    alive = child.is_alive()
-    if alive and child.pid is not None:
-        os.kill(child.pid, signal.SIGKILL)
     child.join()
-    return alive
+    assert child.exitcode in (0, -signal.SIGKILL)
+    return child.exitcode != 0
 
 
-SEEDED = tuple(random.Random(0).uniform(0.3, 4.0) for _ in range(10))
+RANDOM = random.Random(0)
+IN_EVERY_STAGE = ((1, 0.0), (4, 0.0), (3, 0.05), (2, 0.1))
+SEEDED = tuple((RANDOM.randint(1, 3), RANDOM.uniform(0.0, 0.3)) for _ in range(12))
 
 
-@pytest.mark.parametrize("moments", [(2.0, 3.0, 2.5), pytest.param(SEEDED, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [IN_EVERY_STAGE, pytest.param(SEEDED, marks=pytest.mark.slow)])
 def test_a_killed_training_ends_with_the_weights_of_an_unbroken_one(
-    tiny_run: Path, tmp_path: Path, moments: tuple[float, ...]
+    tiny_run: Path, tmp_path: Path, kills: tuple[tuple[int, float], ...]
 ) -> None:
     root = tmp_path / "runs"
-    _killed(root, 0.0)  # pays for the imports of the fork server
-    kills = sum(_killed(root, moment) for moment in moments)
-    started = time.monotonic()
+    assert sum(_killed(root, step, delay) for step, delay in kills) >= 3
     train(tiny(), root, announce=quietly, progress=quietly)
-    assert kills >= 2, "the training was too fast to be killed"
     assert digest(root / "tiny") == digest(tiny_run)
     columns = ["stage", "epoch", "loss", "validation_auc", "alpha"]
     unbroken, broken = (pd.read_csv(folder / "history.csv")[columns] for folder in (tiny_run, root / "tiny"))
     pd.testing.assert_frame_equal(unbroken, broken)
-    assert time.monotonic() > started
 
 
 def test_a_loss_that_is_not_finite_stops_with_epoch_step_and_learning_rate(tmp_path: Path) -> None:
