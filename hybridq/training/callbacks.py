@@ -140,7 +140,7 @@ def refuse_infinite(loss: torch.Tensor, module: LightningModule, stage: str, ste
     rate = module.trainer.optimizers[0].param_groups[-1]["lr"]
     raise UserError(
         f"{stage}: the loss is {float(loss.detach())} in epoch {module.current_epoch}, step {step}, at learning rate "
-        f"{rate:.3g}; the last good checkpoint is kept, start a new run with a lower {key}"
+        f"{rate:.3g}; the checkpoints of finished epochs are kept; start a new run with a lower {key}"
     )
 
 
