@@ -81,14 +81,40 @@ class AngleMap:
         if self._has_weight_terms:
             angles = angles + weights @ constants["weights"]
         if self._nonlinear:
-            columns = [*inputs.unbind(1), *weights.unbind(1)]
-            values = dict(zip(self._names, columns, strict=True))
-            for column, expression in self._nonlinear:
-                angle = self._factor * _evaluate(expression, values)
+            for column, angle in self._nonlinear_angles(inputs, weights):
                 one = torch.zeros_like(constants["constant"])
                 one[..., column] = 1.0
                 angles = angles + angle[:, None] * one
         return angles
+
+    def backward(self, inputs: Tensor, weights: Tensor, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Gradients (C, G, X) and (C, G, W) from that of the angles, (C, G, T); None where nothing depends on them.
+
+        G is 1 where the angles do not depend on the sample, else N.
+        """
+        constants = self._constants.like(gradient)
+        d_inputs = gradient @ constants["inputs"].mT if self._has_input_terms else None
+        d_weights = gradient @ constants["weights"].mT if self._has_weight_terms else None
+        if self._nonlinear:
+            with torch.enable_grad():
+                x = inputs.detach().requires_grad_()
+                w = weights.detach().expand(max(len(weights), gradient.shape[1]), -1).clone().requires_grad_()
+                angles = self._nonlinear_angles(x, w)
+            for column, angle in angles:
+                if not angle.requires_grad:  # such as x - x, which is the number 0
+                    continue
+                ones = torch.ones_like(angle)
+                to_x, to_w = torch.autograd.grad(angle, (x, w), ones, allow_unused=True, retain_graph=True)
+                of_column = gradient[..., column, None]
+                if to_x is not None:
+                    d_inputs = of_column * to_x if d_inputs is None else d_inputs + of_column * to_x
+                if to_w is not None:
+                    d_weights = of_column * to_w if d_weights is None else d_weights + of_column * to_w
+        return d_inputs, d_weights
+
+    def _nonlinear_angles(self, inputs: Tensor, weights: Tensor) -> list[tuple[int, Tensor]]:
+        values = dict(zip(self._names, [*inputs.unbind(1), *weights.unbind(1)], strict=True))
+        return [(column, self._factor * _evaluate(expression, values)) for column, expression in self._nonlinear]
 
 
 def affine_form(angle: Angle) -> tuple[dict[Parameter, float], float] | None:

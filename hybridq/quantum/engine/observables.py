@@ -35,22 +35,34 @@ class PauliSums:
                 table = coefficients.setdefault(flips, np.zeros((2**num_qubits, len(observables)), np.complex128))
                 table[:, k] += complex(coefficient).real * phases
         diagonal = coefficients.pop(0, np.zeros((2**num_qubits, len(observables)), np.complex128))
-        self._diagonal = diagonal.real
         self.is_diagonal = not coefficients
         index = np.arange(2**num_qubits, dtype=np.int64)
         self._flipping = [Constants(source=index ^ flips, phases=table) for flips, table in coefficients.items()]
-        self._probabilities = Constants(values=np.repeat(self._diagonal, 2, axis=0))
+        self._set_diagonal(diagonal.real)
 
     def absorb(self, gather: Monomial) -> None:
         """Let diagonal observables act as if ``gather`` were applied to the state first."""
         assert self.is_diagonal
-        self._diagonal = self._diagonal[gather.inverse_source]
-        self._probabilities = Constants(values=np.repeat(self._diagonal, 2, axis=0))
+        self._set_diagonal(self._diagonal[gather.inverse_source])
+
+    def _set_diagonal(self, diagonal: NDArray[np.float64]) -> None:
+        self._diagonal = diagonal
+        self._diagonals = Constants(twice=np.repeat(diagonal, 2, axis=0), gradient=2 * diagonal.T)
+
+    def backward(self, state: Tensor, cotangents: Tensor) -> Tensor:
+        """States (B, 2**Q) and their cotangents for those of the values, (C, B, K), stacked: (1 + C, B, 2**Q)."""
+        operators = cotangents @ self._diagonals.like(cotangents)["gradient"]
+        turned = operators * state
+        for constants in self._flipping:
+            tensors = constants.like(cotangents)
+            by_entry = (2 * cotangents).to(state.dtype) @ tensors["phases"].mT
+            turned = turned + by_entry * state.index_select(1, tensors["source"])
+        return torch.cat([state[None], turned])
 
     def __call__(self, state: Tensor) -> Tensor:
         """Values (B, K) of states (B, 2**Q)."""
         parts = torch.view_as_real(state).flatten(1)
-        values = parts.square() @ self._probabilities.like(parts)["values"]
+        values = parts.square() @ self._diagonals.like(parts)["twice"]
         for constants in self._flipping:
             tensors = constants.like(parts)
             products = state.conj() * state.index_select(1, tensors["source"])

@@ -2,53 +2,33 @@
 
 Single-qubit gates between entangling ones are multiplied together and combined into blocks of up to four qubits, one
 matrix product each for the whole batch; the gates before the first entangling one give a product state, which is built
-directly; runs of CX, CZ and other monomial gates are one index gather.
+directly; runs of CX, CZ and other monomial gates are one index gather. The backward pass is one adjoint sweep
+(arXiv:2009.02823) for any number of observables, and keeps no state but the last.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
-from qiskit.circuit import Parameter
 from torch import Tensor
 
 from backends.contract import CircuitProgram
 from hybridq.quantum.engine.constants import Constants
-from hybridq.quantum.engine.expressions import AngleMap
 from hybridq.quantum.engine.lower import lower
 from hybridq.quantum.engine.observables import PauliSums
-from hybridq.quantum.engine.stages import (
-    GatherStage,
-    LocalStage,
-    MatrixStage,
-    Pool,
-    RotationStage,
-    SingleQubitGate,
-    Stage,
-    schedule,
-)
+from hybridq.quantum.engine.pools import Blocks, PoolGradients, PoolMatrices, PoolValues
+from hybridq.quantum.engine.stages import GatherStage, LocalStage, Pool, RotationStage, Stage, schedule
+from hybridq.quantum.engine.steps import GatherStep, LocalStep, MatrixStep, Pools, RotationStep, Step, transition
 
+MEMORY = 2**29
+"""Bytes of working memory after which a batch is computed in chunks."""
 _LARGEST_BLOCK = 4  # qubits: a 16 x 16 matrix product is still bound by memory traffic, not by arithmetic
-
-
-@dataclass(frozen=True)
-class _Values:
-    """What one pool's angles give in one call."""
-
-    qubit_matrices: Tensor
-    """(B, S, Q, 2, 2): the product of each chain; empty without single-qubit gates."""
-    blocks: list[Tensor]
-    """For each block of qubits (B, S', d, d), S' the stages after the product state."""
-    cosines: Tensor
-    """(B, R) of half the angles of the multi-qubit rotations."""
-    sines: Tensor
-
-
-Step = Callable[[Tensor, dict[Pool, _Values]], Tensor]
+_COPIES = 4  # of a state, and of each cotangent, alive at once in a sweep
 
 
 class CompiledProgram:
@@ -61,8 +41,9 @@ class CompiledProgram:
     Made by :func:`compile_program`.
     """
 
-    def __init__(self, program: CircuitProgram) -> None:
+    def __init__(self, program: CircuitProgram, memory: int = MEMORY) -> None:
         self.program = program
+        self.memory = memory
         num_qubits = program.circuit.num_qubits
         stages = schedule(lower(program.circuit), num_qubits, program.inputs)
         self._observables = PauliSums(program.observables, num_qubits)
@@ -70,10 +51,10 @@ class CompiledProgram:
         if self._observables.is_diagonal and isinstance(final, GatherStage):
             self._observables.absorb(final.gather)
             stages = stages[:-1]
-        self._block_widths = _balanced(num_qubits, _LARGEST_BLOCK)
+        self._blocks = Blocks(_balanced(num_qubits, _LARGEST_BLOCK))
         leading = next((i for i, stage in enumerate(stages) if not isinstance(stage, LocalStage)), len(stages))
-        self._pools = {
-            pool: _PoolMatrices(pool, stages, leading, self._block_widths, program.inputs, program.weights)
+        self._matrices = {
+            pool: PoolMatrices(pool, stages, leading, self._blocks, program.inputs, program.weights)
             for pool in Pool
             if any(isinstance(stage, LocalStage | RotationStage) and stage.pool is pool for stage in stages)
         }
@@ -83,7 +64,7 @@ class CompiledProgram:
         ]
         skipped = {pool: sum(leading_pool is pool for leading_pool, _ in self._leading) for pool in Pool}
         self._steps = [
-            self._step(stage, places[i] - (skipped[stage.pool] if isinstance(stage, LocalStage) else 0))
+            _step(stage, places[i] - (skipped[stage.pool] if isinstance(stage, LocalStage) else 0), self._blocks)
             for i, stage in enumerate(stages)
             if i >= leading
         ]
@@ -123,217 +104,184 @@ class CompiledProgram:
                 f"({len(inputs)}, {self.num_weights})"
             )
         dtype = torch.promote_types(torch.promote_types(inputs.dtype, weights.dtype), torch.float32)
-        with torch.autocast(inputs.device.type, enabled=False):
-            values = self._expectations(inputs.to(dtype), torch.atleast_2d(weights.to(dtype)))
-        return values.expand(len(inputs), -1)
+        if torch.is_autocast_enabled(inputs.device.type):
+            with torch.autocast(inputs.device.type, enabled=False):
+                return self(inputs.to(dtype), weights.to(dtype))
+        values: Tensor = _Expectations.apply(inputs.to(dtype), weights.to(dtype), self)
+        return values
 
     def jacobian(self, inputs: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Derivatives of every value: (N, K, X) with respect to the inputs, (N, K, W) to the weights.
 
-        Arguments as in the call. One backward sweep for all K observables, vectorized over them.
+        Arguments as in the call. One backward sweep for all K observables together.
         """
-        with torch.enable_grad():
-            x = inputs.detach().requires_grad_()
-            w = weights.detach().expand(len(inputs), self.num_weights).clone().requires_grad_()
-            values = self(x, w)
-            gradients: Sequence[Tensor | None] = (None, None)
-            if values.requires_grad:
-                each = torch.eye(values.shape[1], dtype=values.dtype, device=values.device)
-                each = each[:, None, :].expand(-1, len(x), -1)
-                gradients = torch.autograd.grad(values, (x, w), each, is_grads_batched=True, allow_unused=True)
-        d_inputs, d_weights = (
-            values.new_zeros(len(x), values.shape[1], argument.shape[1])
-            if gradient is None
-            else gradient.transpose(0, 1)
-            for gradient, argument in zip(gradients, (x, w), strict=True)
-        )
+        dtype = torch.promote_types(torch.promote_types(inputs.dtype, weights.dtype), torch.float32)
+        x, w = inputs.detach().to(dtype), torch.atleast_2d(weights.detach().to(dtype))
+        each = torch.eye(self.num_observables, dtype=dtype, device=x.device)[:, None, :]
+        with torch.no_grad():
+            parts = []
+            for rows in self._chunks(len(x), cotangents=self.num_observables):
+                x_rows, w_rows = x[rows], _rows(w, rows)
+                sweep = self._forward(x_rows, w_rows)
+                parts.append(self._backward(sweep, x_rows, w_rows, each.expand(-1, len(x_rows), -1), per_sample=True))
+            d_inputs, d_weights = (torch.cat(part, dim=1).transpose(0, 1) for part in zip(*parts, strict=True))
         return d_inputs, d_weights
 
-    def _expectations(self, inputs: Tensor, weights: Tensor) -> Tensor:
-        pools = {pool: matrices(inputs, weights) for pool, matrices in self._pools.items()}
+    def plain(self, inputs: Tensor, weights: Tensor) -> Tensor:
+        """The same values (B, K), B = 1 or N, in operations that autograd follows one by one, for second derivatives."""
+        sweep = self._forward(inputs, weights)
+        return self._observables(sweep.state)
+
+    def _forward(self, inputs: Tensor, weights: Tensor) -> _Sweep:
+        pools = {pool: matrices(inputs, weights) for pool, matrices in self._matrices.items()}
         state = self._product_state(pools) if self._leading else self._ground.like(weights)["state"]
         for step in self._steps:
-            state = step(state, pools)
-        return self._observables(state)
+            state = step.forward(state, pools)
+        return _Sweep(pools, state)
 
-    def _product_state(self, pools: dict[Pool, _Values]) -> Tensor:
+    def _product_state(self, pools: Pools) -> Tensor:
         (pool, place), *rest = self._leading
-        vectors = pools[pool].qubit_matrices[:, place, :, :, 0]
+        qubits = pools[pool].products[:, place, :, :, 0]
         for pool, place in rest:
-            vectors = (pools[pool].qubit_matrices[:, place] * vectors[..., None, :]).sum(-1)
-        return _kronecker(vectors[..., None])[..., 0]
+            qubits = (pools[pool].products[:, place] * qubits[..., None, :]).sum(-1)
+        *lower, state = self._blocks.vectors(qubits)
+        for block in reversed(lower):
+            state = (state[..., :, None] * block[..., None, :]).flatten(-2)
+        return state
 
-    def _step(self, stage: Stage, place: int) -> Step:
-        if isinstance(stage, LocalStage):
-            first, used = 0, []
-            for width in self._block_widths:
-                used.append(any(stage.chains[first : first + width]))
-                first += width
-            return _LocalStep(stage.pool, place, used)
-        if isinstance(stage, GatherStage):
-            return _GatherStep(stage)
-        if isinstance(stage, RotationStage):
-            return _RotationStep(stage, place)
-        return _MatrixStep(stage)
+    def _backward(
+        self, sweep: _Sweep, inputs: Tensor, weights: Tensor, cotangents: Tensor, *, per_sample: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Gradients (C, N, X) and (C, N, W) from cotangents (C, N, K); (C, 1, W), summed, unless ``per_sample``."""
+        state = sweep.state
+        if len(state) == 1 and not per_sample:
+            cotangents = cotangents.sum(1, keepdim=True)
+        stack = self._observables.backward(state.expand(cotangents.shape[1], -1), cotangents)
+        gradients = {pool: PoolGradients() for pool in sweep.pools}
+        for step in reversed(self._steps):
+            stack = step.backward(stack, sweep.pools, gradients, per_sample)
+        later = self._leading_backward(stack, sweep.pools, gradients, per_sample)
+        d_inputs = d_weights = None
+        for pool, matrices in self._matrices.items():
+            d_halves = matrices.backward(sweep.pools[pool], gradients[pool], later[pool], per_sample=per_sample)
+            for_inputs, for_weights = matrices.angles.backward(inputs, weights, d_halves)
+            if for_inputs is not None:
+                d_inputs = for_inputs if d_inputs is None else d_inputs + for_inputs
+            if for_weights is not None:
+                for_weights = for_weights if per_sample else for_weights.sum(1, keepdim=True)
+                d_weights = for_weights if d_weights is None else d_weights + for_weights
+        if d_inputs is None:
+            d_inputs = inputs.new_zeros(len(cotangents), *inputs.shape)
+        if d_weights is None:
+            d_weights = weights.new_zeros(len(cotangents), len(inputs) if per_sample else 1, weights.shape[1])
+        return d_inputs, d_weights
+
+    def _leading_backward(
+        self, stack: Tensor, pools: Pools, gradients: dict[Pool, PoolGradients], per_sample: bool
+    ) -> dict[Pool, list[Tensor | None]]:
+        """Leaves the transitions after the product state; returns for each leading stage the product of the later ones."""
+        later: dict[Pool, list[Tensor | None]] = {pool: [] for pool in pools}
+        if not self._leading:
+            return later
+        summed = not per_sample and all(pools[pool].samples == 1 for pool, _ in self._leading)
+        parts, lower = [], 1
+        for number, width in enumerate(self._blocks.widths):
+            parts.append(self._blocks.transitions(number, transition(stack, 2**width, lower, summed)))
+            lower *= 2**width
+        transitions = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+        product: Tensor | None = None
+        for pool, place in reversed(self._leading):
+            gradients[pool].leading = transitions
+            own = pools[pool].products[:, place]
+            later[pool].insert(0, product)
+            product = own if product is None else product @ own
+        return later
+
+    def _chunks(self, samples: int, cotangents: int = 1) -> list[slice]:
+        """Rows that are computed together so that the working memory stays within the limit; at least one each."""
+        each = _COPIES * (1 + cotangents) * 16 * 2**self.program.circuit.num_qubits
+        size = max(1, self.memory // each)
+        return [slice(start, start + size) for start in range(0, samples, size)] or [slice(0, 0)]
 
 
-def compile_program(program: CircuitProgram) -> CompiledProgram:
+def compile_program(program: CircuitProgram, *, memory: int = MEMORY) -> CompiledProgram:
     """Translate a program once; the result is called for every batch.
+
+    Args:
+        program: any circuit of unitary gates, and Pauli sums.
+        memory: bytes of working memory after which a batch is computed in chunks (one sample at least).
 
     Raises:
         UserError: naming the first instruction, angle or coefficient that has no exact real expectation value here.
     """
-    return CompiledProgram(program)
-
-
-class _PoolMatrices:
-    """All angles of one pool at once: a constant number of operations however many layers there are."""
-
-    def __init__(
-        self,
-        pool: Pool,
-        stages: Sequence[Stage],
-        leading: int,
-        block_widths: Sequence[int],
-        inputs: Sequence[Parameter],
-        weights: Sequence[Parameter],
-    ) -> None:
-        local = [stage for stage in stages if isinstance(stage, LocalStage) and stage.pool is pool]
-        rotations = [stage for stage in stages if isinstance(stage, RotationStage) and stage.pool is pool]
-        idle = SingleQubitGate(0.0, np.eye(2, dtype=np.complex128), np.zeros((2, 2), dtype=np.complex128))
-        length = max((len(chain) for stage in local for chain in stage.chains), default=0)
-        gates = [
-            chain[position] if position < len(chain) else idle
-            for position in range(length)
-            for stage in local
-            for chain in stage.chains
-        ]
-        self._shape = (length, len(local), sum(block_widths))
-        self._skip = sum(stage.pool is pool for stage in stages[:leading] if isinstance(stage, LocalStage))
-        self._block_widths = block_widths
-        self._angles = AngleMap([g.angle for g in gates] + [r.angle for r in rotations], inputs, weights, factor=0.5)
-        self._constants = Constants(
-            cosine=np.array([g.cosine for g in gates], dtype=np.complex128).reshape(-1, 2, 2),
-            sine=np.array([g.sine for g in gates], dtype=np.complex128).reshape(-1, 2, 2),
-        )
-
-    def __call__(self, inputs: Tensor, weights: Tensor) -> _Values:
-        halves = self._angles(inputs, weights)
-        cosines, sines = halves.cos(), halves.sin()
-        length, stages, qubits = self._shape
-        gates = length * stages * qubits
-        if not gates:
-            return _Values(halves.new_zeros(0), [], cosines, sines)
-        constants = self._constants.like(halves)
-        matrices = cosines[:, :gates, None, None] * constants["cosine"]
-        matrices = matrices + sines[:, :gates, None, None] * constants["sine"]
-        matrices = matrices.unflatten(1, self._shape)
-        product = matrices[:, 0]
-        for position in range(1, length):
-            product = matrices[:, position] @ product
-        blocks = []
-        if stages > self._skip:
-            first = 0
-            for width in self._block_widths:
-                blocks.append(_kronecker(product[:, self._skip :, first : first + width]))
-                first += width
-        return _Values(product, blocks, cosines[:, gates:], sines[:, gates:])
+    return CompiledProgram(program, memory)
 
 
 @dataclass(frozen=True)
-class _LocalStep:
-    pool: Pool
-    place: int
-    used: list[bool]
+class _Sweep:
+    """What the way forward leaves for the way back."""
 
-    def __call__(self, state: Tensor, pools: dict[Pool, _Values]) -> Tensor:
-        blocks = [block[:, self.place] for block in pools[self.pool].blocks]
-        # Each turn multiplies the lowest qubits and rotates them to the top; after all turns the order is as before.
-        for block, used in zip(blocks, self.used, strict=True):
-            state = state.flatten(1).unflatten(1, (-1, block.shape[-1]))
-            if used:
-                state = state @ (block[0] if len(block) == 1 else block).mT
-            state = state.transpose(1, 2)
-        return state.flatten(1)
+    pools: dict[Pool, PoolValues]
+    state: Tensor
 
 
-class _GatherStep:
-    def __init__(self, stage: GatherStage) -> None:
-        self._signed = not np.array_equal(stage.gather.phase, np.ones_like(stage.gather.phase))
-        self._constants = Constants(
-            source=stage.gather.source, inverse=stage.gather.inverse_source, phase=stage.gather.phase
-        )
-
-    def __call__(self, state: Tensor, pools: dict[Pool, _Values]) -> Tensor:
-        constants = self._constants.like(state.real)
-        state = _Gather.apply(state, constants["source"], constants["inverse"])
-        return state * constants["phase"] if self._signed else state
-
-
-class _RotationStep:
-    def __init__(self, stage: RotationStage, place: int) -> None:
-        self._pool = stage.pool
-        self._place = place
-        self._constants = Constants(
-            source=stage.pauli.source, inverse=stage.pauli.inverse_source, phase=-1j * stage.pauli.phase
-        )
-
-    def __call__(self, state: Tensor, pools: dict[Pool, _Values]) -> Tensor:
-        constants = self._constants.like(state.real)
-        values = pools[self._pool]
-        cosine, sine = values.cosines[:, self._place, None], values.sines[:, self._place, None]
-        turned = _Gather.apply(state, constants["source"], constants["inverse"]) * constants["phase"]
-        return cosine * state + sine * turned
-
-
-class _MatrixStep:
-    def __init__(self, stage: MatrixStage) -> None:
-        self._qubits = stage.qubits
-        self._constants = Constants(matrix=stage.matrix)
-
-    def __call__(self, state: Tensor, pools: dict[Pool, _Values]) -> Tensor:
-        matrix = self._constants.like(state.real)["matrix"]
-        num_qubits = state.shape[1].bit_length() - 1
-        axes = [num_qubits - qubit for qubit in reversed(self._qubits)]  # axis 0 is the batch, axis 1 the highest qubit
-        ends = list(range(-len(axes), 0))
-        moved = state.unflatten(1, [2] * num_qubits).movedim(axes, ends)
-        product = moved.flatten(-len(axes)) @ matrix.mT
-        return product.unflatten(-1, [2] * len(axes)).movedim(ends, axes).flatten(1)
-
-
-class _Gather(torch.autograd.Function):
-    """``state[:, source]`` for a permutation, whose derivative is a gather too (that of indexing is a slow scatter)."""
-
-    generate_vmap_rule = True
+class _Expectations(torch.autograd.Function):
+    """Values by sweeping forwards, gradients by sweeping backwards, chunk by chunk."""
 
     @staticmethod
-    def forward(state: Tensor, source: Tensor, inverse: Tensor) -> Tensor:
-        return state.index_select(1, source)
+    def forward(ctx: Any, inputs: Tensor, weights: Tensor, program: CompiledProgram) -> Tensor:
+        ctx.program = program
+        ctx.save_for_backward(inputs, weights)
+        weights = torch.atleast_2d(weights)
+        chunks = program._chunks(len(inputs))
+        parts = []
+        for rows in chunks:
+            sweep = program._forward(inputs[rows], _rows(weights, rows))
+            parts.append(program._observables(sweep.state).expand(len(inputs[rows]), -1))
+        ctx.sweep = sweep if len(chunks) == 1 and any(ctx.needs_input_grad) else None
+        return parts[0].contiguous() if len(parts) == 1 else torch.cat(parts)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
-        _, source, inverse = inputs
-        ctx.save_for_backward(source, inverse)
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        inputs, weights = ctx.saved_tensors
+        program: CompiledProgram = ctx.program
+        if torch.is_grad_enabled():  # create_graph: a derivative of the derivative is wanted
+            values = program.plain(inputs, torch.atleast_2d(weights)).expand(len(inputs), -1)
+            wanted = [tensor for tensor in (inputs, weights) if tensor.requires_grad]
+            found = iter(torch.autograd.grad(values, wanted, gradient, create_graph=True, allow_unused=True))
+            d_inputs, d_weights = (next(found) if tensor.requires_grad else None for tensor in (inputs, weights))
+            return d_inputs, d_weights, None
+        sweep, ctx.sweep = ctx.sweep, None
+        of_inputs: list[Tensor] = []
+        of_weights: list[Tensor] = []
+        per_sample = weights.ndim == 2
+        table = torch.atleast_2d(weights)
+        for rows in program._chunks(len(inputs)):
+            x, w = inputs[rows], _rows(table, rows)
+            swept = program._forward(x, w) if sweep is None else sweep
+            to_inputs, to_weights = program._backward(swept, x, w, gradient[rows][None], per_sample=per_sample)
+            of_inputs.append(to_inputs[0])
+            of_weights.append(to_weights[0])
+        if len(of_inputs) == 1:
+            return of_inputs[0], of_weights[0].view_as(weights), None
+        of_all = torch.cat(of_weights)
+        return torch.cat(of_inputs), of_all if per_sample else of_all.sum(0), None
 
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        source, inverse = ctx.saved_tensors
-        return _Gather.apply(gradient, inverse, source), None, None
+
+def _rows(weights: Tensor, rows: slice) -> Tensor:
+    return weights if len(weights) == 1 else weights[rows]
 
 
-def _kronecker(factors: Tensor) -> Tensor:
-    """Kronecker product over axis -3, the first factor the least significant: (..., n, r, c) to (..., r**n, c**n)."""
-    count = factors.shape[-3]
-    if count == 1:
-        return factors[..., 0, :, :]
-    if count % 2:
-        return _pair(factors[..., -1, :, :], _kronecker(factors[..., :-1, :, :]))
-    return _kronecker(_pair(factors[..., 1::2, :, :], factors[..., 0::2, :, :]))
-
-
-def _pair(high: Tensor, low: Tensor) -> Tensor:
-    product = high[..., :, None, :, None] * low[..., None, :, None, :]
-    return product.flatten(-4, -3).flatten(-2, -1)
+def _step(stage: Stage, place: int, blocks: Blocks) -> Step:
+    if isinstance(stage, LocalStage):
+        starts = np.cumsum([0, *blocks.widths])
+        used = [any(stage.chains[first:last]) for first, last in pairwise(starts)]
+        return LocalStep(stage.pool, place, used)
+    if isinstance(stage, GatherStage):
+        return GatherStep(stage)
+    if isinstance(stage, RotationStage):
+        return RotationStep(stage, place)
+    return MatrixStep(stage)
 
 
 def _balanced(total: int, largest: int) -> list[int]:
