@@ -10,10 +10,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from backends.aer import simulated_under
     from backends.contract import Backend, BackendResult, CircuitProgram, CompiledCircuit, Cost
     from backends.errors import BackendError
     from backends.estimator import BackendEstimator
     from backends.names import BackendName, parse_name, stored_devices
+    from backends.noise import Noise
     from backends.open import open_backend
 
 _HOME = {
@@ -25,8 +27,10 @@ _HOME = {
     "CircuitProgram": "contract",
     "CompiledCircuit": "contract",
     "Cost": "contract",
+    "Noise": "noise",
     "open_backend": "open",
     "parse_name": "names",
+    "simulated_under": "aer",
     "stored_devices": "names",
 }
 
@@ -39,8 +43,10 @@ __all__ = [
     "CircuitProgram",
     "CompiledCircuit",
     "Cost",
+    "Noise",
     "open_backend",
     "parse_name",
+    "simulated_under",
     "stored_devices",
 ]
 

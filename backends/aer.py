@@ -2,7 +2,8 @@
 
 Exact values come from a state vector, or from a density matrix where there is noise; sampled ones from shots of
 measured circuits, one circuit for all observables that can be measured together. Noisy exact values include readout
-error, which Aer's own estimator leaves out.
+error, which Aer's own estimator leaves out. Where a density matrix is too large, trajectories (state vectors with
+errors drawn at random) take over, and their means carry a standard error.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cache, cached_property, lru_cache
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,21 +22,25 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.result import Result
-from qiskit.transpiler import Target, generate_preset_pass_manager
+from qiskit.transpiler import generate_preset_pass_manager
 from qiskit_aer import AerSimulator
 from qiskit_aer.library import SaveExpectationValue
+from qiskit_aer.noise import NoiseModel
 
 from backends.compile import (
+    KEPT,
     circuit_record,
+    delays_in_seconds,
     measured,
     move_observable,
     place,
+    restrict_target,
     schedule,
     translate_in_place,
     unmeasured,
 )
 from backends.contract import BackendResult, CircuitProgram, CompiledCircuit, Cost, FloatArray
-from backends.devices import Device, stored_device
+from backends.devices import Device, live_device, stored_device
 from backends.errors import BackendError
 from backends.measurement import MeasuredGroup, group_observables
 from backends.names import BackendName, NoiseRates
@@ -42,10 +49,19 @@ from backends.record import run_record
 
 MAX_QUBITS = 24
 """Largest noiseless circuit: a state vector of 256 MB."""
-MAX_NOISY_QUBITS = 12
-"""Largest noisy circuit: a density matrix of 256 MB."""
+MAX_DENSITY_MATRIX_QUBITS = 12
+"""Largest noisy circuit that is simulated exactly: a density matrix of 256 MB."""
+MAX_NOISY_QUBITS = 20
+"""Largest noisy circuit at all; those in between are averaged over trajectories."""
+N_TRAJECTORIES = 1024
+"""Trajectories of one parameter set and group of observables; the standard error of a ⟨Z⟩ is 1/32 at most."""
 CHUNK = 2048
 """Parameter sets handed to Aer at once; bounds the memory of its results."""
+TRAJECTORY_CHUNK = 32
+"""The same where every trajectory leaves a result of its own."""
+
+Method = Literal["state vector", "density matrix", "trajectories"]
+_AER_METHODS = {"state vector": "statevector", "density matrix": "density_matrix", "trajectories": "statevector"}
 
 
 @dataclass(frozen=True)
@@ -56,45 +72,58 @@ class SimulatedCircuit(CompiledCircuit):
     """Errors on the qubits of ``circuit``; None where there are none."""
     runs: tuple[tuple[MeasuredGroup, QuantumCircuit], ...] = ()
     """What Aer runs: each measured group with its circuit, measurement or saved expectation values included."""
+    method: Method = "state vector"
+    shots: int | None = None
+
+    @cached_property
+    def aer_noise(self) -> NoiseModel | None:
+        """The noise as ``runs`` need it: exact values have the readout error in their observables."""
+        return None if self.noise is None else self.noise.model(with_readout=self.shots is not None)
 
 
 class AerBackend:
-    """``aer``, ``fake_<device>`` and ``noise:…``; see :class:`backends.contract.Backend`.
+    """``aer``, ``fake_<device>``, ``ibm_<device>@noise`` and ``noise:…``; see :class:`backends.contract.Backend`.
 
     ``seed`` decides the shots only: exact and sampled values of a device come from the same circuit on the same qubits.
+    Noisy circuits of more than ``density_matrix_qubits`` qubits are averaged over trajectories. Opening
+    ``ibm_<device>@noise`` contacts the service and takes the calibration of this moment.
     """
 
     simulated = True
 
-    def __init__(self, name: BackendName, *, seed: int = 0) -> None:
+    def __init__(
+        self, name: BackendName, *, seed: int = 0, density_matrix_qubits: int = MAX_DENSITY_MATRIX_QUBITS
+    ) -> None:
         self.name = name.canonical
         self.shots = name.shots
         self._seed = seed if name.seed is None else name.seed
         self._scale = name.scale
         self._rates: NoiseRates | None = name.rates
-        self._device: Device | None = stored_device(name.device) if name.device is not None else None
-        noisy = self._device is not None or self._rates is not None
+        self._density_matrix_qubits = density_matrix_qubits
+        self._device: Device | None = None
+        if name.device is not None:
+            self._device = live_device(name.device) if name.kind == "live" else stored_device(name.device)
         if self._device is not None:
             self.kind = "simulated device"
+            self._limit = min(MAX_NOISY_QUBITS, self._device.num_qubits)
         elif self._rates is not None:
             self.kind = "noise model"
+            self._limit = MAX_NOISY_QUBITS
         else:
             self.kind = "noiseless" if self.shots is None else "sampled"
-        limit = MAX_NOISY_QUBITS if noisy else MAX_QUBITS
-        self._limit = min(limit, self._device.num_qubits) if self._device is not None else limit
+            self._limit = MAX_QUBITS
         self.num_qubits: int | None = self._limit
-        threads = _threads()
-        self._simulator = AerSimulator(
-            method="density_matrix" if noisy else "statevector",
-            max_parallel_threads=threads,
-            max_parallel_experiments=threads,
-        )
+
+    @property
+    def calibrated(self) -> str | None:
+        """ISO date of the device's calibration; None where there is no device."""
+        return None if self._device is None else self._device.calibrated
 
     def compile(self, program: CircuitProgram) -> SimulatedCircuit:
         """Translate and place where there is a device or noise, schedule idle time, prepare the measurements.
 
         Raises :class:`BackendError` for a circuit with more qubits than ``num_qubits`` or an observable that is not
-        Hermitian, and where ``scale`` makes a readout error more than a probability.
+        Hermitian, and where ``scale`` makes an error more than a probability or no physical channel.
         """
         size = program.circuit.num_qubits
         if size > self._limit:
@@ -105,33 +134,40 @@ class AerBackend:
             return replace(compiled, physical_qubits=None, layout=None)
         if self._device is not None:
             return self._placed(program, self._device)
-        circuit = _flat(program.circuit, self._simulator)
-        record = {"device": None, "calibrated": None, "layout": None, **circuit_record(circuit)}
-        runs = self._runs(circuit, None, program.observables, None)
-        return SimulatedCircuit(program, circuit, program.observables, None, record, None, None, runs)
+        return _as_it_is(program, None, self.shots)
 
     def _placed(self, program: CircuitProgram, device: Device) -> SimulatedCircuit:
         size = program.circuit.num_qubits
         placement = place(program.circuit, device)
+        patch = placement.patch
         if self._rates is not None:
             noise, labels = parametric_noise(size, self._rates), [f"qubit {q}" for q in range(size)]
         else:
-            noise = calibrated_noise(placement.target, [device.readout[q] for q in placement.patch])
-            labels = [f"qubit {q} of {device.name}" for q in placement.patch]
+            noise, labels = _patch_noise(device, patch), [f"qubit {q} of {device.name}" for q in patch]
         observables = tuple(move_observable(o, placement.positions, size) for o in program.observables)
         scaled = noise.scaled(self._scale, labels)
+        method = _method(size, scaled, self._density_matrix_qubits)
         simulated = self._device is not None
         record = {
             "device": device.name if simulated else None,
             "calibrated": device.calibrated,
+            **({} if device.read is None else {"calibration_read": device.read}),
             "layout": list(placement.physical_qubits) if simulated else None,
-            "active_qubits": list(placement.patch) if simulated else None,
+            "active_qubits": list(patch) if simulated else None,
             "seed_transpiler": placement.seed_transpiler,
             "layout_score": round(placement.score, 6) if simulated else None,
             "scale": self._scale,
             "idle_relaxation": True,
             **circuit_record(placement.circuit),
+            **_method_record(method, size, self.shots, self._density_matrix_qubits),
         }
+
+        def rotated(group: MeasuredGroup) -> QuantumCircuit:
+            circuit = placement.circuit
+            if group.needs_rotation:
+                circuit = circuit.compose(_patch_rotation(device, patch, group))
+            return schedule(measured(circuit), placement.target)
+
         return SimulatedCircuit(
             program=program,
             circuit=unmeasured(schedule(measured(placement.circuit), placement.target)),
@@ -140,32 +176,10 @@ class AerBackend:
             record=record,
             layout=placement.layout(program.circuit),
             noise=scaled,
-            runs=self._runs(placement.circuit, placement.target, observables, scaled),
+            runs=_runs(observables, scaled, self.shots, method, rotated),
+            method=method,
+            shots=self.shots,
         )
-
-    def _runs(
-        self,
-        circuit: QuantumCircuit,
-        target: Target | None,
-        observables: tuple[SparsePauliOp, ...],
-        noise: Noise | None,
-    ) -> tuple[tuple[MeasuredGroup, QuantumCircuit], ...]:
-        readout = noise.readout if noise is not None else ((0.0, 0.0),) * circuit.num_qubits
-        runs = []
-        for group in group_observables(observables):
-            rotated = circuit
-            if group.needs_rotation:
-                rotation = group.rotation()
-                rotated = circuit.compose(rotation if target is None else translate_in_place(rotation, target))
-            ready = measured(rotated)
-            if target is not None:
-                ready = schedule(ready, target)
-            if self.shots is None:
-                ready = unmeasured(ready)
-                for k, operator in enumerate(group.read_as(readout)):
-                    ready.append(SaveExpectationValue(operator, label=str(k)), ready.qubits)
-            runs.append((group, ready))
-        return tuple(runs)
 
     def cost(self, compiled: CompiledCircuit, samples: int) -> Cost:
         """Circuits and executions; a simulator costs no quantum time and no job."""
@@ -185,21 +199,17 @@ class AerBackend:
         if not np.isfinite(values).all():
             raise BackendError("an angle of the circuit is not a finite number")
         columns = {parameter: i for i, parameter in enumerate(own.program.circuit.parameters)}
-        noise = None if own.noise is None else own.noise.model(with_readout=self.shots is not None)
         means = np.zeros((len(values), len(own.observables)))
         variances = np.zeros_like(means)
+        size = TRAJECTORY_CHUNK if own.method == "trajectories" and own.shots is None else CHUNK
         for index, (group, circuit) in enumerate(own.runs):
-            for start in range(0, len(values), CHUNK):
-                rows = slice(start, start + CHUNK)
-                result = self._simulate(circuit, columns, values[rows], noise, index)
-                for i in range(start, start + len(values[rows])):
-                    if self.shots is None:
-                        saved = result.data(i - start)
-                        means[i] += [saved[str(k)] for k in range(means.shape[1])]
-                    else:
-                        mean, variance = group.estimate(result.get_counts(i - start))
-                        means[i] += mean
-                        variances[i] += variance
+            for start in range(0, len(values), size):
+                rows = values[start : start + size]
+                result = self._simulate(own, circuit, columns, rows, index)
+                for i in range(len(rows)):
+                    mean, variance = _estimate(own, group, result, i)
+                    means[start + i] += mean
+                    variances[start + i] += variance
         record = run_record(
             self,
             own,
@@ -211,17 +221,27 @@ class AerBackend:
         return BackendResult(means, np.sqrt(variances), record)
 
     def _simulate(
-        self, circuit: QuantumCircuit, columns: dict[Parameter, int], values: FloatArray, noise: Any, index: int
+        self,
+        compiled: SimulatedCircuit,
+        circuit: QuantumCircuit,
+        columns: dict[Parameter, int],
+        values: FloatArray,
+        index: int,
     ) -> Result:
         binds = {p: values[:, columns[p]].tolist() for p in circuit.parameters}
         digest = hashlib.blake2b(values.tobytes(), digest_size=4, key=f"{self._seed}/{index}".encode()).digest()
-        result = self._simulator.run(
-            [circuit] if binds else [circuit] * len(values),
-            parameter_binds=[binds] if binds else None,
-            shots=self.shots or 1,
-            noise_model=noise,
-            seed_simulator=int.from_bytes(digest, "little") >> 1,
-        ).result()
+        repeats = N_TRAJECTORIES if compiled.method == "trajectories" else 1
+        result = (
+            _simulator(compiled.method)
+            .run(
+                [circuit] if binds else [circuit] * len(values),
+                parameter_binds=[binds] if binds else None,
+                shots=compiled.shots or repeats,
+                noise_model=compiled.aer_noise,
+                seed_simulator=int.from_bytes(digest, "little") >> 1,
+            )
+            .result()
+        )
         if not result.success:
             raise RuntimeError(f"Aer could not run the circuit: {result.status}")
         return result
@@ -229,7 +249,127 @@ class AerBackend:
     def _own(self, compiled: CompiledCircuit) -> SimulatedCircuit:
         if not isinstance(compiled, SimulatedCircuit):
             raise TypeError(f"{self.name} runs circuits that it compiled itself, not {type(compiled).__name__}")
+        if compiled.shots != self.shots:
+            raise TypeError(f"{self.name} cannot run a circuit that was compiled for {compiled.shots or 'no'} shots")
         return compiled
+
+
+def simulated_under(program: CircuitProgram, noise: Noise) -> SimulatedCircuit:
+    """A program's own circuit under noise, as it stands: not placed, not translated, not scheduled.
+
+    Errors bind to the names of its gates, as in Aer, and so they do in the H and S† that turn X and Y observables into
+    Z; only gates that Aer does not know are written out, and delays are given in seconds. ``open_backend("aer").run``
+    gives its exact values. Raises :class:`BackendError` for more than ``MAX_NOISY_QUBITS`` qubits and for a delay whose
+    length is not known.
+
+    >>> noise = Noise.from_model(model, program.circuit.num_qubits)
+    >>> open_backend("aer").run(simulated_under(program, noise), inputs, weights).values
+    """
+    size = program.circuit.num_qubits
+    if size > MAX_NOISY_QUBITS:
+        raise BackendError(f"the circuit has {size} qubits; under noise at most {MAX_NOISY_QUBITS} are simulated")
+    if len(noise.readout) != size:
+        raise BackendError(f"the circuit has {size} qubits and the noise is that of {len(noise.readout)}")
+    return _as_it_is(program, noise, None)
+
+
+def _as_it_is(program: CircuitProgram, noise: Noise | None, shots: int | None) -> SimulatedCircuit:
+    size = program.circuit.num_qubits
+    method = _method(size, noise, MAX_DENSITY_MATRIX_QUBITS)
+    circuit = _flat(program.circuit, _simulator(method))
+    record: dict[str, Any] = {"device": None, "calibrated": None, "layout": None, **circuit_record(circuit)}
+    record |= _method_record(method, size, shots, MAX_DENSITY_MATRIX_QUBITS)
+    if noise is not None:
+        record["kind"] = "noise model"
+        if np.isfinite(noise.relaxation).any():
+            circuit = delays_in_seconds(circuit, noise.dt)
+
+    def rotated(group: MeasuredGroup) -> QuantumCircuit:
+        return measured(circuit.compose(group.rotation()) if group.needs_rotation else circuit)
+
+    return SimulatedCircuit(
+        program=program,
+        circuit=circuit,
+        observables=program.observables,
+        physical_qubits=None,
+        record=record,
+        noise=noise,
+        runs=_runs(program.observables, noise, shots, method, rotated),
+        method=method,
+        shots=shots,
+    )
+
+
+def _method(size: int, noise: Noise | None, density_matrix_qubits: int) -> Method:
+    if noise is None or noise.only_reads_wrong:
+        return "state vector"
+    return "density matrix" if size <= density_matrix_qubits else "trajectories"
+
+
+def _method_record(method: Method, size: int, shots: int | None, density_matrix_qubits: int) -> dict[str, Any]:
+    if method != "trajectories":
+        return {"method": method}
+    taken_over = f"{size} qubits: above {density_matrix_qubits} Aer's density matrix is replaced by"
+    if shots is None:
+        note = f"{taken_over} {N_TRAJECTORIES:,} trajectories; values carry a standard error"
+    else:
+        note = f"{taken_over} trajectories, one for each shot"
+    return {"method": method, "trajectories": shots or N_TRAJECTORIES, "note": note}
+
+
+def _runs(
+    observables: tuple[SparsePauliOp, ...],
+    noise: Noise | None,
+    shots: int | None,
+    method: Method,
+    rotated: Callable[[MeasuredGroup], QuantumCircuit],
+) -> tuple[tuple[MeasuredGroup, QuantumCircuit], ...]:
+    """Each group with its circuit: ``rotated(group)``, measured, or with expectation values saved instead."""
+    runs = []
+    for group in group_observables(observables):
+        ready = rotated(group)
+        if shots is None:
+            ready = unmeasured(ready)
+            readout = noise.readout if noise is not None else ((0.0, 0.0),) * ready.num_qubits
+            for k, operator in enumerate(group.read_as(readout)):
+                save = SaveExpectationValue(operator, label=str(k), pershot=method == "trajectories")
+                ready.append(save, ready.qubits)
+        runs.append((group, ready))
+    return tuple(runs)
+
+
+def _estimate(
+    compiled: SimulatedCircuit, group: MeasuredGroup, result: Result, index: int
+) -> tuple[FloatArray, FloatArray]:
+    """Mean of each observable's part and variance of the mean, shape (K,)."""
+    if compiled.shots is not None:
+        return group.estimate(result.get_counts(index))
+    data = result.data(index)
+    saved = np.array([data[str(k)] for k in range(len(group.terms))], dtype=np.float64)
+    if compiled.method != "trajectories":
+        return saved, np.zeros_like(saved)
+    count = saved.shape[1]
+    variances = saved.var(axis=1, ddof=1) / count
+    # Where all agree, errors are rare rather than absent: allow for one more trajectory that shows one.
+    widths = np.array([sum(abs(c) for qubits, c in terms if qubits) for terms in group.terms])
+    agree = np.ptp(saved, axis=1) < 1e-12
+    return saved.mean(axis=1), np.where(agree, (widths / count) ** 2, variances)
+
+
+@lru_cache(maxsize=KEPT)
+def _patch_noise(device: Device, patch: tuple[int, ...]) -> Noise:
+    return calibrated_noise(restrict_target(device, patch), [device.readout[q] for q in patch])
+
+
+@lru_cache(maxsize=KEPT)
+def _patch_rotation(device: Device, patch: tuple[int, ...], group: MeasuredGroup) -> QuantumCircuit:
+    return translate_in_place(group.rotation(), restrict_target(device, patch))
+
+
+@cache
+def _simulator(method: Method) -> AerSimulator:
+    threads = _threads()
+    return AerSimulator(method=_AER_METHODS[method], max_parallel_threads=threads, max_parallel_experiments=threads)
 
 
 def _flat(circuit: QuantumCircuit, simulator: AerSimulator) -> QuantumCircuit:

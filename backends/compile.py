@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
 from typing import Any
 
+import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.circuit import Delay, Gate, Measure
+from qiskit.circuit import Delay, Gate, Measure, Parameter
+from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import InstructionProperties, Layout, PassManager, Target, generate_preset_pass_manager
 from qiskit.transpiler.passes import ALAPScheduleAnalysis, PadDelay, TimeUnitConversion
+from qiskit.utils.units import apply_prefix
 
 from backends.devices import BROKEN, Device
 from backends.errors import BackendError
@@ -25,6 +29,8 @@ PATCHES = 6
 """Best patches of the device that are tried."""
 SEEDS = 4
 """Transpiler seeds tried on each patch."""
+KEPT = 64
+"""Placements kept for circuits that come back; the least recently used goes first."""
 
 
 @dataclass(frozen=True)
@@ -111,9 +117,67 @@ def place(circuit: QuantumCircuit, device: Device, seed: int = 0) -> Placement:
     """Translate a circuit for a device, on the patch and with the transpiler seed that promise the fewest errors.
 
     Laid out with all qubits measured, so that readout errors count. Deterministic: the transpiler's seeds are ``seed``
-    and the next few.
+    and the next few. A circuit that was placed before is not transpiled again: one that is equal but for the names of
+    its parameters, on a device of the same calibration.
     Raises :class:`BackendError` when the device has no connected patch that is large enough.
     """
+    form = _Form(circuit)
+    placement = _search(form, device, seed)
+    return replace(placement, circuit=form.with_its_parameters(placement.circuit))
+
+
+class _Form:
+    """A circuit as a key: its parameters stand for their positions, so that names do not matter, and it is a copy, so
+    that a circuit changed in place is another one.
+
+    Numbers are compared to the last bit here, the rest by Qiskit (which takes angles 10⁻¹⁰ apart for equal).
+    """
+
+    def __init__(self, circuit: QuantumCircuit) -> None:
+        self._parameters = tuple(circuit.parameters)
+        self.circuit = circuit.assign_parameters({p: _placeholder(i) for i, p in enumerate(self._parameters)})
+        self._numbers = _numbers(self.circuit)
+
+    def with_its_parameters(self, circuit: QuantumCircuit) -> QuantumCircuit:
+        """A copy of a circuit that was made of this one, in the parameters that this one came with."""
+        own = {_placeholder(i): p for i, p in enumerate(self._parameters)}
+        return circuit.assign_parameters({p: own[p] for p in circuit.parameters})
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Form) and self._numbers == other._numbers and bool(self.circuit == other.circuit)
+
+    def __hash__(self) -> int:
+        return hash(self._numbers)
+
+
+@cache
+def _placeholder(index: int) -> Parameter:
+    return Parameter(f"#{index}")
+
+
+def _numbers(circuit: QuantumCircuit) -> tuple[Any, ...]:
+    """Gates, qubits and plain numbers of a circuit and of the composite gates in it."""
+    standard = get_standard_gate_name_mapping()
+    found: list[Any] = [circuit.num_qubits, circuit.global_phase if _plain(circuit.global_phase) else None]
+    for item in circuit.data:
+        operation = item.operation
+        qubits = tuple(circuit.find_bit(q).index for q in item.qubits)
+        params = getattr(operation, "params", ())
+        matrices = tuple(p.tobytes() for p in params if isinstance(p, np.ndarray))
+        known = matrices or type(operation) is type(standard.get(operation.name))
+        inside = None if known else getattr(operation, "definition", None)
+        about = (operation.name, getattr(operation, "label", None), tuple(p for p in params if _plain(p)), matrices)
+        found.append((qubits, *about, None if inside is None else _numbers(inside)))
+    return tuple(found)
+
+
+def _plain(value: Any) -> bool:
+    return isinstance(value, (int, float, complex, np.number))
+
+
+@lru_cache(maxsize=KEPT)
+def _search(form: _Form, device: Device, seed: int) -> Placement:
+    circuit = form.circuit
     size = circuit.num_qubits
     ready = measured(circuit)
     grown = candidate_patches(device, size)
@@ -213,6 +277,33 @@ def schedule(circuit: QuantumCircuit, target: Target) -> QuantumCircuit:
     return PassManager(
         [TimeUnitConversion(target=target), ALAPScheduleAnalysis(target=target), PadDelay(target=target)]
     ).run(circuit)
+
+
+def delays_in_seconds(circuit: QuantumCircuit, dt: float | None) -> QuantumCircuit:
+    """The same circuit with every delay in seconds; ``dt`` is the length in seconds of the unit of that name.
+
+    Raises :class:`BackendError` for a delay in ``dt`` where that length is not known, or of a length that is no number.
+    """
+    delays = [item.operation for item in circuit.data if isinstance(item.operation, Delay)]
+    if all(delay.unit == "s" and _plain(delay.duration) for delay in delays):
+        return circuit
+    result = circuit.copy_empty_like()
+    for item in circuit.data:
+        operation = item.operation
+        if isinstance(operation, Delay):
+            operation = Delay(_seconds(operation, dt), "s")
+        result.append(operation, item.qubits, item.clbits)
+    return result
+
+
+def _seconds(delay: Delay, dt: float | None) -> float:
+    if not _plain(delay.duration):
+        raise BackendError(f"a delay of {delay.duration} has no known length; under relaxation a delay is a number")
+    if delay.unit != "dt":
+        return float(apply_prefix(delay.duration, delay.unit))
+    if dt is None:
+        raise BackendError("a delay is counted in dt, and the noise model does not say how long that is; give it in ns")
+    return float(delay.duration) * dt
 
 
 def circuit_record(circuit: QuantumCircuit) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import cache, cached_property
 from typing import Any
 
@@ -18,9 +20,13 @@ BROKEN = 0.5
 """A gate or readout error from here on carries no information: the qubit or edge is not used."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Device:
-    """What a circuit is translated for, and what a noise model is made from."""
+    """What a circuit is translated for, and what a noise model is made from.
+
+    Two of the same name are equal when all numbers of their calibrations are, so that what was worked out for one
+    serves the other.
+    """
 
     name: str
     target: Target
@@ -28,6 +34,24 @@ class Device:
     """For each qubit p(read 1 | prepared 0) and p(read 0 | prepared 1)."""
     calibrated: str | None
     """ISO date of the calibration."""
+    read: str | None = None
+    """ISO date at which a service was asked for the calibration; None for a stored one."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Device) and self._digest == other._digest
+
+    def __hash__(self) -> int:
+        return hash(self._digest)
+
+    @cached_property
+    def _digest(self) -> bytes:
+        gates = [
+            (name, [(qubits, _numbers(props, "duration", "error")) for qubits, props in (known or {}).items()])
+            for name, known in self.target.items()
+        ]
+        times = [_numbers(qubit, "t1", "t2") for qubit in self.target.qubit_properties or ()]
+        content = (self.name, self.calibrated, self.num_qubits, self.readout, gates, times)
+        return hashlib.sha256(repr(content).encode()).digest()
 
     @property
     def num_qubits(self) -> int:
@@ -77,6 +101,23 @@ def stored_device(name: str) -> Device:
     raise BackendError(f"the installed qiskit-ibm-runtime has no class for fake_{name}; reinstall it")
 
 
+def live_device(name: str) -> Device:
+    """The calibration of ``ibm_torino``, …, as the service gives it now; asked for anew at every call.
+
+    Raises :class:`BackendError` without a working account, and where the service has no such device or no calibration
+    of it.
+    """
+    from backends.ibm.client import Service
+    from backends.ibm.failures import one_sentence
+
+    backend = Service().device(name)
+    with one_sentence(f"reading the calibration of {name}"):
+        device = device_of(backend, name)
+    if device.calibrated is None:
+        raise BackendError(f"the service has no calibration of {name} at this moment")
+    return replace(device, read=datetime.now(UTC).isoformat(timespec="seconds"))
+
+
 def device_of(backend: Any, name: str) -> Device:
     """The device behind a ``BackendV2`` of the IBM client (a stored or a live one): target and properties."""
     target = backend.target
@@ -95,3 +136,7 @@ def _readout(properties: Any, qubit: int) -> tuple[float, float]:
         return (float(known["prob_meas1_prep0"][0]), float(known["prob_meas0_prep1"][0]))
     error = float(known["readout_error"][0]) if "readout_error" in known else 0.0
     return (error, error)
+
+
+def _numbers(properties: Any, *names: str) -> tuple[float | None, ...]:
+    return tuple(getattr(properties, name, None) for name in names)

@@ -14,19 +14,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from backends.errors import BackendError
+from backends.ibm.options import DecouplingSequence, HardwareOptions
 
-Kind = Literal["aer", "fake", "noise", "ibm"]
-
-DEFAULT_HARDWARE_SHOTS = 4096
-DEFAULT_RESILIENCE = 1
-TWIRLS = 32
-"""Circuit randomizations on hardware at resilience 1 and 2; shots are divided over them."""
+Kind = Literal["aer", "fake", "noise", "ibm", "live"]
+"""``live`` is ``ibm_<device>@noise``."""
 
 # Folders of the client's test suite: made-up error rates, not the calibration of a device.
 _NOT_DEVICES = {"fractional", "nighthawk"}
+_IBM = r"ibm_[a-z][a-z0-9_]*"
 
 
 @dataclass(frozen=True)
@@ -51,13 +49,15 @@ class BackendName:
 
     kind: Kind
     device: str | None = None
-    """``torino`` in ``fake_torino``; ``ibm_torino`` in ``ibm_torino``; None where there is no device."""
+    """``torino`` in ``fake_torino``; ``ibm_torino`` in ``ibm_torino`` and in ``ibm_torino@noise``; else None."""
     shots: int | None = None
     seed: int | None = None
     scale: float = 1.0
-    """Every error rate times this (λ); only for ``fake_*`` and ``noise:``."""
-    resilience: int = DEFAULT_RESILIENCE
-    """IBM's resilience level, 0, 1 or 2; only for ``ibm_*``."""
+    """Every error rate times this (λ); only where there is noise: ``fake_*``, ``ibm_*@noise``, ``noise:``."""
+    options: HardwareOptions | None = None
+    """Only for ``ibm_*``."""
+    copies: int | Literal["auto"] = "auto"
+    """Copies of the circuit on the chip, each with another sample; only for ``ibm_*``."""
     rates: NoiseRates | None = None
     canonical: str = ""
 
@@ -126,10 +126,28 @@ def _scale(name: str, key: str, text: str) -> float:
     return value
 
 
+def _one_of(*allowed: str) -> Callable[[str, str, str], str]:
+    def choose(name: str, key: str, text: str) -> str:
+        if text not in allowed:
+            raise BackendError(f"{name}: {key} = {text}; {', '.join(allowed[:-1])} or {allowed[-1]}")
+        return text
+
+    return choose
+
+
 def _resilience(name: str, key: str, text: str) -> int:
-    if text not in {"0", "1", "2"}:
-        raise BackendError(f"{name}: {key} = {text}; 0, 1 or 2")
-    return int(text)
+    return int(_one_of("0", "1", "2")(name, key, text))
+
+
+def _precision(name: str, key: str, text: str) -> float:
+    value = _number(name, key, text)
+    if not 0 < value <= 1:
+        raise BackendError(f"{name}: {key} = {text}; above 0 and at most 1")
+    return value
+
+
+def _copies(name: str, key: str, text: str) -> int | str:
+    return text if text == "auto" else _integer(name, key, text, 1)
 
 
 _RATES: dict[str, Callable[[str, str, str], float]] = {
@@ -141,11 +159,23 @@ _RATES: dict[str, Callable[[str, str, str], float]] = {
     "t1_us": _microseconds,
     "t2_us": _microseconds,
 }
-_OPTIONS: dict[Kind, dict[str, Callable[[str, str, str], float]]] = {
+_SWITCH = _one_of("on", "off")
+_OPTIONS: dict[Kind, dict[str, Callable[[str, str, str], Any]]] = {
     "aer": {"shots": _shots, "seed": _seed},
     "fake": {"shots": _shots, "scale": _scale, "seed": _seed},
+    "live": {"shots": _shots, "scale": _scale, "seed": _seed},
     "noise": {**_RATES, "shots": _shots, "scale": _scale, "seed": _seed},
-    "ibm": {"shots": _shots, "resilience": _resilience, "seed": _seed},
+    "ibm": {
+        "shots": _shots,
+        "precision": _precision,
+        "resilience": _resilience,
+        "dd": _one_of(*get_args(DecouplingSequence)),
+        "twirl_gates": _SWITCH,
+        "twirl_measure": _SWITCH,
+        "mitigation": _SWITCH,
+        "copies": _copies,
+        "seed": _seed,
+    },
 }
 
 
@@ -153,21 +183,17 @@ def parse_name(name: str) -> BackendName:
     """Read a backend's name.
 
     ``aer``, ``aer:shots=4096``, ``fake_torino``, ``fake_torino:shots=1024,scale=2,seed=3`` (a comma may stand for the
-    colon), ``noise:depolarizing_2q=0.01,readout=0.02,…``, ``ibm_<device>:shots=4096,resilience=1``.
+    colon), ``noise:depolarizing_2q=0.01,readout=0.02,…``, ``ibm_<device>@noise:scale=2`` (simulated, with the device's
+    calibration of this moment), ``ibm_<device>:shots=4096,resilience=1,dd=XY4,twirl_gates=on,mitigation=off,copies=16``
+    (``precision=0.02`` may stand for the shots).
 
     Raises :class:`BackendError` for a name or option that does not exist (with those that do) and for a value out of
     its range.
     """
     text = name.strip()
-    if "@" in text:
-        device = text.partition("@")[0]
-        raise BackendError(
-            f"{text}: noise from a device's calibration of this moment is not available; use {device} for the device "
-            f"itself or fake_<device> for a stored calibration"
-        )
     base, options = _split(text)
     kind = _kind(base, text)
-    values: dict[str, float] = {}
+    values: dict[str, Any] = {}
     for item in options:
         key, equals, value = (part.strip() for part in item.partition("="))
         allowed = _OPTIONS[kind]
@@ -181,18 +207,18 @@ def parse_name(name: str) -> BackendName:
             raise BackendError(f"{text}: {key} is given twice")
         values[key] = allowed[key](text, key, value)
     rates = _rates(text, values) if kind == "noise" else None
-    if kind == "ibm":
-        _check_divisible(text, values)
+    hardware = _hardware(text, values) if kind == "ibm" else None
     in_order = [
         f"{key}={_format(values[key])}" for key in _OPTIONS[kind] if key in values and not _is_default(key, values)
     ]
     return BackendName(
         kind=kind,
-        device={"fake": base.removeprefix("fake_"), "ibm": base}.get(kind),
+        device={"fake": base.removeprefix("fake_"), "ibm": base, "live": base.removesuffix("@noise")}.get(kind),
         shots=int(values["shots"]) if "shots" in values else None,
         seed=int(values["seed"]) if "seed" in values else None,
         scale=values.get("scale", 1.0),
-        resilience=int(values.get("resilience", DEFAULT_RESILIENCE)),
+        options=hardware,
+        copies=values.get("copies", "auto"),
         rates=rates,
         canonical=f"{base}:{','.join(in_order)}" if in_order else base,
     )
@@ -208,17 +234,25 @@ def _kind(base: str, text: str) -> Kind:
         return "aer"
     if base == "noise":
         return "noise"
-    if re.fullmatch(r"ibm_[a-z][a-z0-9_]*", base):
-        return "ibm"
+    device, at, what = base.partition("@")
+    if re.fullmatch(_IBM, device) and (not at or what == "noise"):
+        return "live" if at else "ibm"
+    if at:
+        bare = device.removeprefix("fake_").removeprefix("ibm_")
+        a_device = re.fullmatch(_IBM, f"ibm_{bare}") and bare not in {"aer", "noise"}
+        meant = f" (did you mean ibm_{bare}@noise?)" if a_device else ""
+        raise BackendError(
+            f"there is no backend {text!r}{meant}; @noise follows the name of an IBM device and nothing else"
+        )
     if base in stored_devices():
         return "fake"
     near = difflib.get_close_matches(base.lower(), ["aer", "noise", *stored_devices()], n=1, cutoff=0.5)
     hint = f" (did you mean {near[0]}?)" if near else ""
-    known = ", ".join(["aer", "aer:shots=N", "noise:RATE=…", "ibm_<device>", *stored_devices()])
+    known = ", ".join(["aer", "aer:shots=N", "noise:RATE=…", "ibm_<device>", "ibm_<device>@noise", *stored_devices()])
     raise BackendError(f"there is no backend {text!r}{hint}; there are {known}")
 
 
-def _rates(text: str, values: dict[str, float]) -> NoiseRates:
+def _rates(text: str, values: dict[str, Any]) -> NoiseRates:
     if not any(key in values for key in _RATES):
         raise BackendError(f"{text}: a noise model needs at least one of {', '.join(_RATES)}")
     if "readout" in values and ("meas1_prep0" in values or "meas0_prep1" in values):
@@ -240,20 +274,26 @@ def _rates(text: str, values: dict[str, float]) -> NoiseRates:
     )
 
 
-def _check_divisible(text: str, values: dict[str, float]) -> None:
-    """The shots asked for must be the shots sent: they are divided over the twirls without a remainder."""
-    shots = int(values.get("shots", DEFAULT_HARDWARE_SHOTS))
-    if values.get("resilience", DEFAULT_RESILIENCE) > 0 and shots % TWIRLS:
-        near = max(TWIRLS, round(shots / TWIRLS) * TWIRLS)
-        raise BackendError(
-            f"{text}: shots = {shots} cannot be divided over {TWIRLS} randomizations; at resilience 1 and 2 a multiple "
-            f"of {TWIRLS}, such as {near}"
-        )
+def _hardware(text: str, values: dict[str, Any]) -> HardwareOptions:
+    if "shots" in values and "precision" in values:
+        raise BackendError(f"{text}: shots and precision say the same; give one of them")
+    named = {"dd": "dynamical_decoupling", "mitigation": "measure_mitigation"}
+    given = {
+        named.get(key, key): {"on": True, "off": False}.get(value, value)
+        for key, value in values.items()
+        if key not in {"copies", "seed"}
+    }
+    try:
+        return HardwareOptions(**given)
+    except BackendError as error:
+        raise BackendError(f"{text}: {error}") from None
 
 
-def _is_default(key: str, values: dict[str, float]) -> bool:
-    return key == "scale" and values[key] == 1.0
+def _is_default(key: str, values: dict[str, Any]) -> bool:
+    return (key == "scale" and values[key] == 1.0) or (key == "copies" and values[key] == "auto")
 
 
-def _format(value: float) -> str:
+def _format(value: float | str) -> str:
+    if isinstance(value, str):
+        return value
     return str(int(value)) if float(value).is_integer() else repr(float(value))

@@ -1,4 +1,4 @@
-"""Noise: of a device's calibration on the qubits in use, or of a few given rates, both scalable.
+"""Noise: of a device's calibration on the qubits in use, of a few given rates, or of any Aer model, all scalable.
 
 A noise model here is an Aer ``NoiseModel`` for gate errors and idling, and a readout confusion for each qubit, kept
 apart because Aer's exact expectation values know nothing of readout.
@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from itertools import permutations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from qiskit.circuit import Delay, Gate, Measure, Parameter
 from qiskit.circuit.library import CXGate, RZGate, SXGate, XGate
 from qiskit.quantum_info import SuperOp
@@ -33,6 +36,10 @@ ONE_QUBIT_SECONDS = 35e-9
 TWO_QUBIT_SECONDS = 300e-9
 READOUT_SECONDS = 1e-6
 """Durations that ``noise:`` assumes for SX and X, CX, and measurement; RZ is a change of frame and takes no time."""
+PHYSICAL = 1e-9
+"""How far a scaled error may be from a channel (completely positive, trace preserving), for rounding."""
+
+Matrix = NDArray[np.complex128]
 
 
 @dataclass(frozen=True)
@@ -40,12 +47,51 @@ class Noise:
     """What errs on a register of qubits."""
 
     gate_errors: tuple[tuple[str, tuple[int, ...], QuantumError], ...]
-    """Gate name, qubits, error after the gate."""
+    """Gate name (Aer goes by a gate's label where it has one), qubits, error after the gate."""
     relaxation: tuple[tuple[float, float], ...]
     """T1 and T2 of each qubit in seconds, for idle time; infinite where unknown."""
     readout: tuple[tuple[float, float], ...]
     """For each qubit p(read 1 | prepared 0) and p(read 0 | prepared 1)."""
     basis_gates: tuple[str, ...]
+    dt: float | None = None
+    """Seconds of the time unit ``dt``, for circuits whose delays are counted in it."""
+
+    @classmethod
+    def from_model(cls, model: NoiseModel, num_qubits: int) -> Noise:
+        """The noise of an Aer model on qubits 0 to ``num_qubits`` − 1, of every instruction what Aer makes of it.
+
+        An error for all qubits is written out for every ordered choice of qubits without an error of its own.
+        Raises :class:`BackendError` for what has no place here: an error on measurement other than a readout error, a
+        readout error of several qubits together, and passes other than one relaxation of delays towards |0⟩.
+        """
+        # Aer's model shows its errors through these attributes alone; its dictionary form has no channels.
+        errors: dict[tuple[str, tuple[int, ...]], Any] = {}
+        for name, error in model._default_quantum_errors.items():
+            errors |= {(name, where): error for where in permutations(range(num_qubits), error.num_qubits)}
+        for name, local in model._local_quantum_errors.items():
+            errors |= {(name, where): error for where, error in local.items() if max(where) < num_qubits}
+        for name, where in errors:
+            if not isinstance(name, str):
+                raise BackendError(
+                    "the noise model has an error on an instruction without a name, which Aer cannot run"
+                )
+            if name == "measure":
+                raise BackendError(
+                    f"the noise model has a quantum error on measure of {_qubits(where)}; a readout error is possible"
+                )
+        relaxation, dt = _relaxation(model, num_qubits)
+        return cls(
+            gate_errors=tuple((name, where, _quantum_error(error)) for (name, where), error in errors.items()),
+            relaxation=relaxation,
+            readout=_readout(model, num_qubits),
+            basis_gates=tuple(model.basis_gates),
+            dt=dt,
+        )
+
+    @property
+    def only_reads_wrong(self) -> bool:
+        """Whether nothing errs before the measurement."""
+        return not self.gate_errors and not np.isfinite(self.relaxation).any()
 
     def model(self, *, with_readout: bool) -> NoiseModel:
         """The Aer noise model; with readout error for sampling, without for exact values."""
@@ -54,7 +100,7 @@ class Noise:
             model.add_quantum_error(error, name, qubits, warnings=False)
         if any(np.isfinite(t).any() for t in self.relaxation):
             t1s, t2s = zip(*self.relaxation, strict=True)
-            idle = RelaxationNoisePass(t1s=list(t1s), t2s=list(t2s), op_types=Delay)
+            idle = RelaxationNoisePass(t1s=list(t1s), t2s=list(t2s), dt=self.dt, op_types=Delay)
             # The same hook that NoiseModel.from_backend uses; Aer has no public one for idle noise.
             model._custom_noise_passes.append(idle)
         for qubit, (a, b) in enumerate(self.readout):
@@ -65,8 +111,10 @@ class Noise:
     def scaled(self, scale: float, labels: Sequence[str]) -> Noise | None:
         """The same noise with every rate times ``scale`` (λ); None at λ = 0.
 
-        Gate errors become expm(λ logm E) of their superoperators, idling is λ times faster, readout I + λ(P − I).
-        Raises :class:`BackendError` naming the qubit (from ``labels``) where that is no probability any more.
+        Gate errors become E^λ (see :func:`scale_error`), idling is λ times faster, readout I + λ(P − I). Logarithms of
+        the errors are kept, so that another λ costs little.
+        Raises :class:`BackendError` naming the qubits (from ``labels``) where that is no probability or no physical
+        channel any more.
         """
         if scale == 0:
             return None
@@ -78,19 +126,105 @@ class Noise:
                     f"scale = {scale:g} makes the readout error of {label} ({max(a, b):.3g}) more than a probability; "
                     f"at most {1 / max(a, b):.3g}"
                 )
+        powers: dict[str, QuantumError] = {}
+        for name, qubits, error in self.gate_errors:
+            if error.id not in powers:
+                channel = self._channels[error.id].power(scale)
+                if channel is None:
+                    where = " and ".join(labels[q] for q in qubits)
+                    raise _no_channel(scale, f"the error of {name} on {where}")
+                powers[error.id] = QuantumError(channel)
         return replace(
             self,
-            gate_errors=tuple((name, qubits, scale_error(error, scale)) for name, qubits, error in self.gate_errors),
+            gate_errors=tuple((name, qubits, powers[error.id]) for name, qubits, error in self.gate_errors),
             relaxation=tuple((t1 / scale, t2 / scale) for t1, t2 in self.relaxation),
             readout=tuple((scale * a, scale * b) for a, b in self.readout),
         )
 
+    @cached_property
+    def _channels(self) -> dict[str, _Channel]:
+        return {error.id: _Channel(error) for _, _, error in self.gate_errors}
+
 
 def scale_error(error: QuantumError, scale: float) -> QuantumError:
-    """The channel at λ times its strength: expm(λ logm E) of the superoperator, λ ≥ 0."""
-    generator = logm(SuperOp(error).data)
-    dims = (2**error.num_qubits,) * 2
-    return QuantumError(SuperOp(expm(scale * generator), input_dims=dims[0], output_dims=dims[1]))
+    """The channel at λ times its strength, λ ≥ 0: its power E^λ, which is expm(λ logm E) of the superoperator.
+
+    Raises :class:`BackendError` where that is no channel: a λ that is not whole, of a singular error (a certain reset)
+    or of one that is not made up of weaker ones (a bit flip in more than half of all cases).
+    """
+    channel = _Channel(error).power(scale)
+    if channel is None:
+        raise _no_channel(scale, "this error")
+    return QuantumError(channel)
+
+
+class _Channel:
+    """An error as a superoperator that can be raised to powers."""
+
+    def __init__(self, error: QuantumError) -> None:
+        self._matrix: Matrix = SuperOp(error).data
+        self._dimension = 2**error.num_qubits
+
+    @cached_property
+    def _logarithm(self) -> Matrix | None:
+        """The principal logarithm; None for a singular matrix, which has none."""
+        if np.abs(np.linalg.eigvals(self._matrix)).min() < 1e-12:
+            return None
+        return np.asarray(logm(self._matrix), dtype=np.complex128)
+
+    def power(self, scale: float) -> SuperOp | None:
+        """The channel to the power λ; None where that is no channel."""
+        if float(scale).is_integer():
+            matrix = np.linalg.matrix_power(self._matrix, int(scale))
+        elif self._logarithm is None:
+            return None
+        else:
+            matrix = expm(scale * self._logarithm)
+        result = SuperOp(matrix, input_dims=self._dimension, output_dims=self._dimension)
+        return result if result.is_cptp(atol=PHYSICAL, rtol=0) else None
+
+
+def _no_channel(scale: float, what: str) -> BackendError:
+    return BackendError(f"scale = {scale:g} makes {what} no physical channel; take a whole number")
+
+
+def _quantum_error(error: Any) -> QuantumError:
+    return error if isinstance(error, QuantumError) else error.to_quantum_error()
+
+
+def _readout(model: NoiseModel, num_qubits: int) -> tuple[tuple[float, float], ...]:
+    for where in model._local_readout_errors:
+        if len(where) > 1 and min(where) < num_qubits:
+            raise BackendError(
+                f"the noise model has a joint readout error of {_qubits(where)}; only one for each qubit is possible"
+            )
+    known = (model._local_readout_errors.get((q,), model._default_readout_error) for q in range(num_qubits))
+    tables = (np.eye(2) if error is None else error.probabilities for error in known)
+    return tuple((float(table[0, 1]), float(table[1, 0])) for table in tables)
+
+
+def _relaxation(model: NoiseModel, num_qubits: int) -> tuple[tuple[tuple[float, float], ...], float | None]:
+    """T1 and T2 of each qubit from a model's noise pass, and its ``dt``."""
+    if not model._custom_noise_passes:
+        return ((np.inf, np.inf),) * num_qubits, None
+    first, *others = model._custom_noise_passes
+    if others or type(first) is not RelaxationNoisePass:
+        kinds = ", ".join(type(custom).__name__ for custom in model._custom_noise_passes)
+        raise BackendError(f"the noise model has custom passes ({kinds}); only one RelaxationNoisePass is possible")
+    if first._ops != (Delay,):
+        raise BackendError(
+            "the noise model relaxes qubits after other instructions than delays; only delays are possible"
+        )
+    if np.any(first._p1s[:num_qubits]):
+        raise BackendError("the noise model relaxes qubits towards a mixed state; only a temperature of 0 is possible")
+    if len(first._t1s) < num_qubits:
+        raise BackendError(f"the noise model has T1 and T2 of {len(first._t1s)} qubits; the register has {num_qubits}")
+    times = zip(first._t1s[:num_qubits], first._t2s[:num_qubits], strict=True)
+    return tuple((float(t1), float(t2)) for t1, t2 in times), first._dt
+
+
+def _qubits(where: Sequence[int]) -> str:
+    return f"qubit{'s' if len(where) > 1 else ''} {', '.join(map(str, where))}"
 
 
 def calibrated_noise(target: Target, readout: Sequence[tuple[float, float]]) -> Noise:
@@ -133,6 +267,7 @@ def parametric_target(num_qubits: int, rates: NoiseRates) -> Target:
     return target
 
 
+@lru_cache(maxsize=16)
 def parametric_noise(num_qubits: int, rates: NoiseRates) -> Noise:
     """The same error after every SX and X, and after every CX; RZ, a change of frame, has none."""
     t1, t2 = (np.inf if t is None else t * 1e-6 for t in (rates.t1_us, rates.t2_us))

@@ -10,8 +10,9 @@ def open_backend(name: str, *, seed: int = 0) -> Backend:
     """Open a backend by its name (see :func:`backends.names.parse_name`).
 
     ``seed`` decides simulated shots, and the transpiler's seeds on hardware; a ``seed=`` in the name goes before it.
-    Opening ``ibm_*`` contacts the service. Raises :class:`BackendError` for a name that does not exist, and for
-    ``ibm_*`` without a working account.
+    Opening ``ibm_*`` contacts the service; so does ``ibm_*@noise``, which then runs here under the device's calibration
+    of this moment. Raises :class:`BackendError` for a name that does not exist, and for ``ibm_*`` without a working
+    account.
 
     >>> open_backend("fake_torino:shots=1024").name
     'fake_torino:shots=1024'

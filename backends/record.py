@@ -28,7 +28,7 @@ def run_record(
     backend: Backend,
     compiled: CompiledCircuit,
     *,
-    seed: int,
+    seed: int | None,
     samples: int,
     cost: Cost,
     seconds: float,
@@ -38,7 +38,8 @@ def run_record(
 ) -> dict[str, Any]:
     """What ran where, how long and with what; ``seconds`` is wall-clock time.
 
-    ``quantum_seconds`` is what the service charged, 0.0 on a simulator and None while the service has not said.
+    ``seed`` is None where nothing was drawn. ``quantum_seconds`` is what the service charged, 0.0 on a simulator and
+    None while the service has not said.
     """
     return {
         "backend": backend.name,

@@ -25,6 +25,9 @@ from backends.names import NoiseRates, parse_name, stored_devices
         ("noise:readout=0.02,depolarizing_2q=1e-2", "noise:depolarizing_2q=0.01,readout=0.02"),
         ("noise:t1_us=100,t2_us=80,shots=5", "noise:t1_us=100,t2_us=80,shots=5"),
         ("ibm_torino", "ibm_torino"),
+        ("ibm_torino@noise", "ibm_torino@noise"),
+        ("ibm_torino@noise,scale=2,shots=100", "ibm_torino@noise:shots=100,scale=2"),
+        ("ibm_torino@noise:scale=1,seed=3", "ibm_torino@noise:seed=3"),
         ("ibm_torino:resilience=0,shots=100", "ibm_torino:shots=100,resilience=0"),
     ],
 )
@@ -41,7 +44,11 @@ def test_options_arrive_as_numbers() -> None:
     assert parsed.rates == NoiseRates(0.001, 0.0, 0.01, 0.03, 50.0, 100.0)
     assert (parsed.scale, parsed.shots, parsed.seed) == (2.0, 7, None)
     assert parse_name("noise:readout=0.2").rates == NoiseRates(meas1_prep0=0.2, meas0_prep1=0.2)
-    assert parse_name("ibm_fez:shots=64,resilience=2").resilience == 2
+    hardware = parse_name("ibm_fez:shots=64,resilience=2").options
+    assert hardware is not None
+    assert (hardware.shots, hardware.resilience) == (64, 2)
+    live = parse_name("ibm_fez@noise:scale=0.5")
+    assert (live.kind, live.device, live.scale, live.options) == ("live", "ibm_fez", 0.5, None)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +56,7 @@ def test_options_arrive_as_numbers() -> None:
     [
         ("fake_torno", "did you mean fake_torino"),
         ("fake_torno", "fake_brisbane"),
-        ("qasm_simulator", "there are aer, aer:shots=N, noise:RATE=…, ibm_<device>, fake_aachen"),
+        ("qasm_simulator", "there are aer, aer:shots=N, noise:RATE=…, ibm_<device>, ibm_<device>@noise, fake_aachen"),
         ("", "there is no backend ''"),
         ("aer:shots=0", "shots = 0; at least 1"),
         ("aer:shots=-5", "shots = -5; at least 1"),
@@ -71,7 +78,15 @@ def test_options_arrive_as_numbers() -> None:
         ("noise:shots=100", "needs at least one of depolarizing_1q"),
         ("ibm_torino:resilience=3", "resilience = 3; 0, 1 or 2"),
         ("ibm_torino:shots=100", "a multiple of 32, such as 96"),
-        ("ibm_torino@noise", "fake_<device> for a stored calibration"),
+        ("fake_torino@noise", "did you mean ibm_torino@noise?"),
+        ("torino@noise", "did you mean ibm_torino@noise?"),
+        ("ibm_torino@nois:scale=2", "@noise follows the name of an IBM device and nothing else"),
+        ("ibm_torino@", "did you mean ibm_torino@noise?"),
+        ("aer@noise:shots=5", "@noise follows the name of an IBM device"),
+        ("@noise", "@noise follows the name of an IBM device"),
+        ("ibm_torino@noise:resilience=1", "no option 'resilience'; it has shots, scale, seed"),
+        ("ibm_torino:scale=2", "ibm_torino has no option 'scale'"),
+        ("ibm_torino@noise:scale=-1", "scale = -1; at least 0"),
     ],
 )
 def test_a_wrong_name_gets_one_sentence_that_says_what_is_allowed(name: str, said: str) -> None:

@@ -13,7 +13,8 @@ from qiskit_aer.noise import NoiseModel, depolarizing_error
 from qiskit_ibm_runtime.fake_provider import FakeBelemV2, FakeManilaV2
 
 from backends import BackendError, CircuitProgram, open_backend, stored_devices
-from backends.aer import SimulatedCircuit
+from backends.aer import N_TRAJECTORIES, AerBackend, SimulatedCircuit
+from backends.names import parse_name
 from backends.noise import ONE_QUBIT_SECONDS, TWO_QUBIT_SECONDS, scale_error
 
 MIXED = (
@@ -163,8 +164,102 @@ def test_a_scale_that_makes_readout_no_probability_names_the_qubit() -> None:
 def test_a_circuit_larger_than_the_device_or_the_simulation_is_refused() -> None:
     with pytest.raises(BackendError, match="the circuit has 6 qubits; fake_manila simulates at most 5"):
         open_backend("fake_manila").compile(random_program(0, 6))
-    with pytest.raises(BackendError, match="the circuit has 13 qubits; fake_torino simulates at most 12"):
-        open_backend("fake_torino").compile(random_program(0, 13))
+    with pytest.raises(BackendError, match="the circuit has 21 qubits; fake_torino simulates at most 20"):
+        open_backend("fake_torino").compile(random_program(0, 21))
+
+
+ROUGH = "noise:depolarizing_1q=0.01,depolarizing_2q=0.05,meas1_prep0=0.02,meas0_prep1=0.2,t1_us=20,t2_us=10"
+
+
+@pytest.mark.parametrize("name", ["fake_torino:scale=3", ROUGH])
+def test_trajectories_agree_with_the_density_matrix_within_their_standard_errors(name: str) -> None:
+    program = random_program(11, 3, observables=MIXED)
+    inputs, weights = random_angles(program, 5, 2)
+    exact = values(name, program, inputs, weights)
+    backend = AerBackend(parse_name(name), seed=5, density_matrix_qubits=2)
+    result = backend.run(backend.compile(program), inputs, weights)
+    assert result.record["method"] == "trajectories"
+    assert (result.standard_errors > 0).all()
+    score = (result.values - exact) / result.standard_errors
+    assert np.abs(score).max() < 4
+    assert 0.4 < np.sqrt((score**2).mean()) < 1.6
+
+
+def test_trajectories_take_over_by_themselves_above_twelve_qubits_and_the_record_says_so() -> None:
+    """A rotated qubit with its depolarizing error, a CX that spreads another one, and eleven idle ones."""
+    circuit = QuantumCircuit(13)
+    circuit.rx(angle := Parameter("angle"), 0)
+    circuit.cx(0, 12)
+    program = CircuitProgram(circuit, (angle,), (), z_observables(13))
+    backend = open_backend("noise:depolarizing_2q=0.2")
+    result = backend.run(backend.compile(program), np.array([[0.6]]), np.zeros(0))
+    assert result.record["method"] == "trajectories"
+    assert result.record["trajectories"] == N_TRAJECTORIES
+    assert result.record["shots"] is None
+    assert result.record["note"] == (
+        "13 qubits: above 12 Aer's density matrix is replaced by 1,024 trajectories; values carry a standard error"
+    )
+    expected = 0.8 * np.cos(0.6)
+    moved = [0, 12]
+    assert (result.standard_errors > 0).all()
+    assert np.abs((result.values[:, moved] - expected) / result.standard_errors[:, moved]).max() < 4
+    np.testing.assert_allclose(np.delete(result.values, moved, axis=1), 1.0, atol=1e-12)
+    sampler = open_backend("noise:depolarizing_2q=0.2,shots=200")
+    sampled = sampler.run(sampler.compile(program), np.array([[0.6]]), np.zeros(0))
+    assert (sampled.record["method"], sampled.record["trajectories"], sampled.record["shots"]) == (
+        "trajectories",
+        200,
+        200,
+    )
+    assert sampled.record["note"].endswith("replaced by trajectories, one for each shot")
+    assert np.abs((sampled.values[0, moved] - expected) / sampled.standard_errors[0, moved]).max() < 4
+
+
+def test_trajectories_that_all_agree_still_carry_an_error_and_a_constant_carries_none() -> None:
+    circuit = QuantumCircuit(2)
+    circuit.x(0)
+    program = CircuitProgram(circuit, (), (), (SparsePauliOp("IZ"), SparsePauliOp("II")))
+    backend = AerBackend(parse_name("noise:depolarizing_1q=1e-9"), density_matrix_qubits=1)
+    result = backend.run(backend.compile(program), np.zeros((1, 0)), np.zeros(0))
+    np.testing.assert_allclose(result.values, [[-1, 1]], atol=1e-12)
+    np.testing.assert_allclose(result.standard_errors, [[1 / N_TRAJECTORIES, 0]])
+
+
+@pytest.mark.parametrize("name", ["noise:meas1_prep0=0.1,meas0_prep1=0.2", "noise:depolarizing_1q=0.1,scale=0"])
+def test_noise_that_touches_no_gate_is_simulated_exactly_at_any_size(name: str) -> None:
+    circuit = QuantumCircuit(13)
+    circuit.x(12)
+    program = CircuitProgram(circuit, (), (), z_observables(13))
+    backend = open_backend(name)
+    result = backend.run(backend.compile(program), np.zeros((1, 0)), np.zeros(0))
+    assert result.record["method"] == "state vector"
+    read = (0.8, -0.6) if "meas" in name else (1.0, -1.0)
+    np.testing.assert_allclose(result.values, [[read[0]] * 12 + [read[1]]], atol=1e-12)
+    assert not result.standard_errors.any()
+
+
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        ("aer", "state vector"),
+        ("aer:shots=10", "state vector"),
+        ("fake_torino", "density matrix"),
+        ("fake_torino:shots=10", "density matrix"),
+        ("fake_torino:scale=0", "state vector"),
+    ],
+)
+def test_every_record_names_the_method(name: str, method: str) -> None:
+    program = random_program(3, 2)
+    backend = open_backend(name)
+    record = backend.run(backend.compile(program), *random_angles(program, 0, 1)).record
+    assert record["method"] == method
+    assert "note" not in record
+
+
+def test_a_circuit_compiled_for_shots_is_not_run_for_exact_values() -> None:
+    program = random_program(3, 2)
+    with pytest.raises(TypeError, match="cannot run a circuit that was compiled for 10 shots"):
+        open_backend("aer").run(open_backend("aer:shots=10").compile(program), *random_angles(program, 0, 1))
 
 
 def test_the_record_of_a_simulated_device_says_simulated_and_from_when_its_calibration_is() -> None:
@@ -192,5 +287,6 @@ def test_every_stored_device_compiles_and_runs(name: str) -> None:
     inputs, weights = random_angles(program, 0, 2)
     expected = statevector_values(program, inputs, weights)
     assert np.abs(backend.run(backend.compile(program), inputs, weights).values - expected).max() < 0.6
+    open_backend(f"{name}:scale=0.5").compile(program)  # every error of a real device has a half
     quiet = open_backend(f"{name}:scale=0")
     np.testing.assert_allclose(quiet.run(quiet.compile(program), inputs, weights).values, expected, atol=1e-9)
