@@ -120,8 +120,11 @@ class Train(Section):
     """Stage 2, supervised fine-tuning (eq. 8-14)."""
 
     backend: str = "aer"
+    """A simulated backend: the noise under which the circuit is trained."""
     engine: Literal["exact", "aer"] = "exact"
-    """``exact``: this project's simulator and gradients; ``aer``: Aer's estimator and parameter shift."""
+    """``exact``: exact values and gradients in torch; ``aer``: the backend's own estimator and parameter shift."""
+    circuit_precision: Literal["float32", "float64"] = "float32"
+    """Of the circuit's weights and simulation (complex64 or complex128)."""
     epochs: Annotated[int, Field(ge=1)] = 20
     batch_size: Annotated[int, Field(ge=2)] = 64
     learning_rate: Positive = 1e-3

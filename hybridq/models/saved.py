@@ -11,8 +11,10 @@ from hybridq.errors import UserError
 from hybridq.models.hybrid import HybridModel
 from hybridq.models.registry import build_model
 from hybridq.quantum.circuits import CircuitSpec
-from hybridq.quantum.open import open_layer
+from hybridq.quantum.layer import quantum_layer
 from hybridq.runs import Run
+
+_DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 def circuit_spec(settings: config.Model) -> CircuitSpec:
@@ -30,8 +32,12 @@ def circuit_spec(settings: config.Model) -> CircuitSpec:
 def new_model(experiment: config.Experiment, classes: int) -> HybridModel:
     """An untrained model; its random weights depend on the experiment's seed alone."""
     train = experiment.train
-    circuit = open_layer(
-        circuit_spec(experiment.model), backend=train.backend, engine=train.engine, seed=experiment.seed
+    circuit = quantum_layer(
+        circuit_spec(experiment.model),
+        backend=train.backend,
+        engine=train.engine,
+        seed=experiment.seed,
+        dtype=_DTYPES[train.circuit_precision],
     )
     torch.manual_seed(experiment.seed)
     return build_model(experiment.model, classes, circuit)
@@ -45,7 +51,10 @@ def load_model(run: Run) -> HybridModel:
     experiment = run.experiment()
     settings = experiment.model.model_copy(update={"imagenet": False})
     classes = len(run.read_json("data.json")["classes"])
-    model = build_model(settings, classes, open_layer(circuit_spec(settings), seed=experiment.seed))
+    circuit = quantum_layer(
+        circuit_spec(settings), seed=experiment.seed, dtype=_DTYPES[experiment.train.circuit_precision]
+    )
+    model = build_model(settings, classes, circuit)
     try:
         model.load_state_dict(load_file(run.weights))
     except (RuntimeError, SafetensorError, OSError) as error:

@@ -24,9 +24,10 @@ from qiskit.quantum_info.operators.base_operator import BaseOperator
 from qiskit_machine_learning.gradients import BaseEstimatorGradient, EstimatorGradientResult
 
 from backends.contract import CircuitProgram, FloatArray
-from hybridq.quantum.engine import CompiledProgram, compile_program
+from hybridq.quantum.engine import ExactProgram, compile_program
 from hybridq.quantum.engine.expressions import AngleMap, depends_on
 from hybridq.quantum.engine.lower import Rotation, lower
+from hybridq.quantum.exact import Compiler
 
 KEPT = 32
 """Prepared circuits kept by one gradient; the least recently used goes first."""
@@ -92,20 +93,22 @@ class JacobianGradient(BaseEstimatorGradient):
 
 
 class ExactEstimatorGradient(JacobianGradient):
-    """Exact derivatives from the project's engine, for any ``EstimatorQNN`` on a noiseless simulator.
+    """Exact derivatives from the project's engine, for any ``EstimatorQNN`` on an exact simulator.
 
     >>> EstimatorQNN(circuit=circuit, gradient=ExactEstimatorGradient(), ...)  # doctest: +SKIP
 
     Args:
         estimator: only held for the base class; nothing is run on it.
+        compiler: noiseless by default; see :func:`hybridq.quantum.exact.exact_compiler`.
 
     Raises:
         UserError: from ``result()``: the circuit holds something that the engine cannot differentiate.
     """
 
-    def __init__(self, estimator: BaseEstimatorV2 | None = None) -> None:
+    def __init__(self, estimator: BaseEstimatorV2 | None = None, *, compiler: Compiler = compile_program) -> None:
         super().__init__(estimator or StatevectorEstimator())
-        self._compiled: _Kept[CompiledProgram] = _Kept()
+        self._compiler = compiler
+        self._compiled: _Kept[ExactProgram] = _Kept()
 
     def jacobian(
         self,
@@ -114,9 +117,9 @@ class ExactEstimatorGradient(JacobianGradient):
         values: FloatArray,
         parameters: Sequence[Parameter],
     ) -> FloatArray:
-        def prepare() -> CompiledProgram:
+        def prepare() -> ExactProgram:
             sums = tuple(as_pauli_sum(observable) for observable in observables)
-            return compile_program(CircuitProgram(circuit, (), tuple(circuit.parameters), sums))
+            return self._compiler(CircuitProgram(circuit, (), tuple(circuit.parameters), sums))
 
         compiled = self._compiled.get((circuit, *observables), prepare)
         weights = torch.tensor(values, dtype=torch.float64)

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from qiskit.primitives import BaseEstimatorV2
+from qiskit_aer.noise import NoiseModel
 from qiskit_machine_learning.connectors import TorchConnector
 from qiskit_machine_learning.exceptions import QiskitMachineLearningError
 from torch import Tensor, nn
 
-from backends.contract import CircuitProgram
+from backends import BackendEstimator, open_backend
+from backends.contract import Backend, CircuitProgram
 from hybridq.errors import UserError
 from hybridq.quantum.circuits import CircuitSpec, dead_weights
+from hybridq.quantum.exact import exact_compiler, takes_over
 from hybridq.quantum.qnn import BroadcastEstimatorQNN, ExactEstimatorQNN
 
 INITIAL_RANGE = math.pi / 2
@@ -62,6 +65,8 @@ class QuantumLayer(TorchConnector):
         else:
             initial = torch.as_tensor(initial_weights).detach().clone().reshape(neural_network.num_weights)
         self.register_parameter("weight", nn.Parameter(initial.to(dtype)))
+        self.note: str | None = None
+        """What somebody who reads the results has to know about how they were computed."""
 
     @property
     def weight(self) -> Tensor:
@@ -69,6 +74,10 @@ class QuantumLayer(TorchConnector):
         weight = nn.Module.__getattr__(self, "weight")  # the registered parameter, not the stock class's second name
         assert isinstance(weight, Tensor)
         return weight
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *options: Any) -> None:
+        state_dict.pop(f"{prefix}_weights", None)  # the second name under which a stock connector saves its weights
+        super()._load_from_state_dict(state_dict, prefix, *options)
 
     def forward(self, input_data: Tensor | None = None) -> Tensor:
         """Values (..., K) for inputs (..., X); without inputs those of one run.
@@ -84,6 +93,8 @@ class QuantumLayer(TorchConnector):
             raise QiskitMachineLearningError(
                 f"inputs have shape {tuple(input_data.shape)}, expected (..., {network.num_inputs})"
             )
+        if not network.input_gradients:
+            input_data = input_data.detach()
         leading = input_data.shape[:-1]
         values = network.expectations(input_data.reshape(math.prod(leading), network.num_inputs), weight)
         dtype = input_data.dtype if input_data.dtype in {torch.float32, torch.float64} else torch.float32
@@ -93,6 +104,7 @@ class QuantumLayer(TorchConnector):
 def quantum_layer(
     circuit: CircuitSpec | CircuitProgram,
     *,
+    backend: str | Backend | NoiseModel = "aer",
     engine: Literal["exact", "aer"] = "exact",
     estimator: BaseEstimatorV2 | None = None,
     seed: int = 0,
@@ -100,29 +112,60 @@ def quantum_layer(
 ) -> QuantumLayer:
     """The layer for a circuit; warns of weights that no observable depends on, by name.
 
+    >>> quantum_layer(CircuitSpec(qubits=4, layers=2), backend="fake_torino")  # doctest: +SKIP
+
     Args:
         circuit: a specification, or any program of unitary gates.
-        engine: ``exact`` simulates without noise or shots in torch; ``aer`` runs the estimator, with parameter shift.
-        estimator: where engine ``aer`` runs, such as ``BackendEstimator(open_backend("aer:shots=4096"))``.
-        seed: of the initial weights.
-        dtype: of the weights, float32 or float64.
+        backend: whose expectation values: a simulated backend or its name; or an Aer noise model, which acts on the
+            circuit as it is.
+        engine: ``exact`` computes the backend's exact values and gradients in torch, under noise up to
+            ``engine.noisy.MAX_QUBITS`` qubits (above, Aer takes over and ``note`` of the layer says so); ``aer`` runs
+            the backend's own estimator, with or without shots, and parameter shift.
+        estimator: any other estimator for engine ``aer``, in place of the backend's.
+        seed: of the initial weights, and of the backend's shots.
+        dtype: of the weights, float32 or float64; the circuit is computed in the wider of it and the inputs' dtype.
 
     Raises:
-        UserError: an unknown engine, an estimator missing or superfluous, an instruction that cannot be differentiated.
+        UserError: an unknown engine, an engine and a backend that do not go together, an instruction that cannot be
+            differentiated.
+        BackendError: a backend that does not exist.
     """
     if engine not in {"exact", "aer"}:
         raise UserError(f"engine = {engine!r}; allowed are exact, aer")
-    if (engine == "aer") != (estimator is not None):
-        raise UserError(f"engine = {engine!r}: an estimator is needed for aer and only there")
     program = circuit.build() if isinstance(circuit, CircuitSpec) else circuit
     dead = dead_weights(program)
     if dead:
         warnings.warn(
             f"circuit: no observable depends on the weights {', '.join(dead)}; they will not be trained", stacklevel=2
         )
-    network: BroadcastEstimatorQNN
-    if estimator is None:
-        network = ExactEstimatorQNN.from_program(program)
-    else:
-        network = BroadcastEstimatorQNN.from_program(program, estimator=estimator)
-    return QuantumLayer(network, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+    network, note = _network(program, backend, engine, estimator, seed)
+    layer = QuantumLayer(network, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+    layer.note = note
+    return layer
+
+
+def _network(
+    program: CircuitProgram,
+    backend: str | Backend | NoiseModel,
+    engine: str,
+    estimator: BaseEstimatorV2 | None,
+    seed: int,
+) -> tuple[BroadcastEstimatorQNN, str | None]:
+    if estimator is not None:
+        if engine == "exact":
+            raise UserError("engine = 'exact' runs no estimator; leave it out, or choose engine = 'aer'")
+        return BroadcastEstimatorQNN.from_program(program, estimator=estimator), None
+    if isinstance(backend, NoiseModel):
+        if engine == "aer":
+            raise UserError("engine = 'aer' needs a backend or an estimator; a noise model is computed by 'exact'")
+        return ExactEstimatorQNN.from_program(program, compiler=exact_compiler(backend)), None
+    where = open_backend(backend, seed=seed) if isinstance(backend, str) else backend
+    if not where.simulated:
+        raise UserError(f"{where.name} is hardware; a layer is trained on simulated backends only")
+    note = None
+    if engine == "exact":
+        compiler = exact_compiler(where)
+        note = takes_over(where, program.circuit.num_qubits)
+        if note is None:
+            return ExactEstimatorQNN.from_program(program, compiler=compiler), None
+    return BroadcastEstimatorQNN.from_program(program, estimator=BackendEstimator(where)), note

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from backends.contract import CircuitProgram, FloatArray
 from hybridq.quantum.engine import compile_program
+from hybridq.quantum.exact import Compiler
 from hybridq.quantum.gradients import (
     BroadcastParameterShift,
     ExactEstimatorGradient,
@@ -97,6 +98,8 @@ class BroadcastEstimatorQNN(EstimatorQNN):
             return None, None
         values, _ = self._preprocess_forward(inputs, weights)
         parameters = list(self._circuit.parameters)
+        if values.shape[1] != len(parameters):
+            raise ValueError(f"{values.shape[1]} values were given for the {len(parameters)} parameters of the circuit")
         wanted = parameters[self.num_inputs - wanted_inputs : self.num_inputs + wanted_weights]
         derivatives = self.gradient.jacobian(self._circuit, list(self._observables), values, wanted)
         return (
@@ -122,8 +125,12 @@ class BroadcastEstimatorQNN(EstimatorQNN):
 class ExactEstimatorQNN(BroadcastEstimatorQNN):
     """``EstimatorQNN`` whose values and derivatives come from the exact engine; the estimator is never run.
 
-    The same values as the stock class on a noiseless simulator, thousands of times faster; a stock ``TorchConnector``
+    The same values as the stock class on an exact simulator, thousands of times faster; a stock ``TorchConnector``
     over it works too. Arguments as for :class:`BroadcastEstimatorQNN`, without those that only an estimator needs.
+
+    Args:
+        compiler: noiseless by default; :func:`hybridq.quantum.exact.exact_compiler` makes one for a noise model or a
+            simulated device.
 
     Raises:
         UserError: naming the first instruction that the engine cannot differentiate.
@@ -137,19 +144,20 @@ class ExactEstimatorQNN(BroadcastEstimatorQNN):
         input_params: Sequence[Parameter] | None = None,
         weight_params: Sequence[Parameter] | None = None,
         input_gradients: bool = False,
+        compiler: Compiler = compile_program,
     ) -> None:
         super().__init__(
             circuit=circuit,
             observables=observables,
             input_params=input_params,
             weight_params=weight_params,
-            gradient=ExactEstimatorGradient(),
+            gradient=ExactEstimatorGradient(compiler=compiler),
             input_gradients=input_gradients,
             default_precision=0.0,
         )
         parameters = tuple(self._circuit.parameters)
         sums = tuple(as_pauli_sum(observable) for observable in self._observables)
-        self.compiled = compile_program(
+        self.compiled = compiler(
             CircuitProgram(self._circuit, parameters[: self.num_inputs], parameters[self.num_inputs :], sums)
         )
 

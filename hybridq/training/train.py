@@ -162,6 +162,8 @@ def _write_model_card(run: Run, model: HybridModel, prepared: Prepared, announce
         "dead_weights": dead_weights(program),
     }
     circuit["gate_counts"] = circuit.pop("gates")
+    train = run.experiment().train
+    circuit["trained_on"] = {"backend": train.backend, "engine": train.engine, "note": model.circuit.note}
     classes = list(prepared.manifest.classes)
     write_json(run.folder / "model.json", {"parameters": total, "parameters_by_part": parts, "classes": classes})
     write_json(run.folder / "circuit.json", circuit)
@@ -171,6 +173,8 @@ def _write_model_card(run: Run, model: HybridModel, prepared: Prepared, announce
         f"{total:,} parameters ({', '.join(f'{name} {size:,}' for name, size in parts.items())}); circuit: "
         f"{circuit['qubits']} qubits, depth {circuit['depth']}, {circuit['two_qubit_gates']} two-qubit gates"
     )
+    if model.circuit.note:
+        announce(f"note: {model.circuit.note}")
 
 
 def _describe_data(prepared: Prepared, announce: Announce) -> None:

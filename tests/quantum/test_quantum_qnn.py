@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 from qiskit.primitives import StatevectorEstimator
 from qiskit.quantum_info import SparsePauliOp
 from qiskit_aer.primitives import EstimatorV2 as AerEstimator
-from qiskit_machine_learning.connectors import TorchConnector
-from qiskit_machine_learning.exceptions import QiskitMachineLearningError
-from qiskit_machine_learning.gradients import SPSAEstimatorGradient
+from qiskit_machine_learning.gradients import ParamShiftEstimatorGradient, SPSAEstimatorGradient
 from qiskit_machine_learning.neural_networks import EstimatorQNN
-from quantum_programs import points, programs, reference_derivatives
+from quantum_programs import RecordingEstimator, points, programs, reference_derivatives
 
 from backends.contract import CircuitProgram
 from hybridq.quantum.circuits import CircuitSpec
@@ -23,20 +20,10 @@ from hybridq.quantum.gradients import BroadcastParameterShift, ExactEstimatorGra
 from hybridq.quantum.qnn import BroadcastEstimatorQNN, ExactEstimatorQNN
 
 OURS = [BroadcastEstimatorQNN, ExactEstimatorQNN]
-STOCK_GATES = ("rx", "ry", "rz", "rzz", "crx", "cx", "cz", "h", "s")
+STOCK_COMPOSED = ("unitary", "monomial", "controlled", "idle")
+"""What the stock gradient takes: it fails at global phases, and Statevector exponentiates evolutions exactly."""
 
-
-class RecordingEstimator(StatevectorEstimator):
-    """Exact, and remembers what it was asked."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.requests: list[tuple[list[object], float | None]] = []
-
-    def run(self, pubs, *, precision=None):
-        pubs = list(pubs)
-        self.requests.append((pubs, precision))
-        return super().run(pubs, precision=precision)
+X = Parameter("x")
 
 
 def stock(program: CircuitProgram, **options) -> EstimatorQNN:
@@ -50,7 +37,7 @@ def stock(program: CircuitProgram, **options) -> EstimatorQNN:
     )
 
 
-def assert_same(ours, reference, tolerance: float = 1e-8) -> None:
+def assert_same(ours, reference, tolerance: float = 1e-9) -> None:
     for mine, theirs in zip(ours, reference, strict=True):
         assert (mine is None) == (theirs is None)
         if theirs is not None:
@@ -71,9 +58,7 @@ def test_the_layers_circuit_has_the_stock_classs_values_and_gradients(network, s
     assert_same(ours.backward(inputs, weights), reference.backward(inputs, weights))
 
 
-@settings(max_examples=12, deadline=None, derandomize=True)
-@given(programs(gates=STOCK_GATES, max_qubits=3, max_gates=7, affine=True))
-def test_random_circuits_have_the_stock_classs_values_and_gradients(program):
+def assert_stock_values_and_gradients(program: CircuitProgram) -> None:
     inputs, weights = points(program, 2)
     reference = stock(program)
     values, gradients = reference.forward(inputs, weights), reference.backward(inputs, weights)
@@ -83,82 +68,52 @@ def test_random_circuits_have_the_stock_classs_values_and_gradients(program):
         assert_same(ours.backward(inputs, weights), gradients)
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
-@given(programs(max_qubits=3, max_gates=7))
-def test_parameter_shift_is_right_for_every_gate_and_expression(program):
+def assert_shift_is_exact(program: CircuitProgram) -> None:
     inputs, weights = points(program, 2)
     exact, shifted = ExactEstimatorQNN.from_program(program), BroadcastEstimatorQNN.from_program(program)
-    assert_same(shifted.backward(inputs, weights), exact.backward(inputs, weights), 1e-9)
+    assert_same(shifted.backward(inputs, weights), exact.backward(inputs, weights))
 
 
-def one_input() -> CircuitProgram:
-    circuit = QuantumCircuit(2)
-    x, w = Parameter("x"), Parameter("w")
-    circuit.ry(x, 0)
-    circuit.rx(w, 1)
-    circuit.cx(0, 1)
-    return CircuitProgram(circuit, (x,), (w,), (SparsePauliOp("ZZ"), SparsePauliOp("IZ")))
+@settings(max_examples=8, deadline=None, derandomize=True)
+@given(programs(max_qubits=3, max_gates=6, composed=STOCK_COMPOSED))
+def test_random_circuits_have_the_stock_classs_values_and_gradients(program):
+    assert_stock_values_and_gradients(program)
+
+
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(programs(max_qubits=3, max_gates=7))
+def test_parameter_shift_is_right_for_every_gate_and_expression(program):
+    assert_shift_is_exact(program)
+
+
+@pytest.mark.slow
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(programs(max_qubits=6, max_gates=12, composed=STOCK_COMPOSED))
+def test_many_random_circuits_have_the_stock_classs_values_and_gradients(program):
+    assert_stock_values_and_gradients(program)
+
+
+CANCELLED = pytest.mark.xfail(strict=True, reason="the shift rule stumbles where parameters cancel out of an angle")
+
+
+@CANCELLED
+@pytest.mark.parametrize("angle", [0 * X, X - X, X - X - 1, X**0], ids=str)
+def test_parameter_shift_is_right_where_parameters_cancel_out_of_an_angle(angle):
+    circuit = QuantumCircuit(1)
+    circuit.ry(angle, 0)
+    assert_shift_is_exact(CircuitProgram(circuit, (X,), (), (SparsePauliOp("Z"),)))
+
+
+@pytest.mark.slow
+@CANCELLED
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(programs(max_qubits=6, max_gates=12))
+def test_parameter_shift_is_right_for_many_circuits(program):
+    assert_shift_is_exact(program)
 
 
 def two_inputs() -> CircuitProgram:
     return CircuitSpec(2, 1, rotations=("ry",)).build()
-
-
-def no_weights() -> CircuitProgram:
-    return CircuitSpec(2, 0).build()
-
-
-def no_inputs() -> CircuitProgram:
-    program = two_inputs()
-    bound = program.circuit.assign_parameters(dict.fromkeys(program.inputs, 0.4))
-    return CircuitProgram(bound, (), program.weights, program.observables)
-
-
-@pytest.mark.parametrize("network", OURS)
-@pytest.mark.parametrize("input_gradients", [False, True])
-@pytest.mark.parametrize(
-    ("build", "inputs", "weights"),
-    [
-        (one_input, 0.3, 0.7),
-        (one_input, [[0.1], [0.2], [0.3]], [0.7]),
-        (two_inputs, [0.1, 0.2], [0.3, 0.4]),
-        (two_inputs, [[0.1, 0.2]], [0.3, 0.4]),
-        (two_inputs, np.linspace(0, 1, 12).reshape(2, 3, 2), [0.3, 0.4]),
-        (no_weights, [[0.1, 0.2], [0.3, 0.4]], None),
-        (no_inputs, None, [0.3, 0.4]),
-    ],
-)
-def test_shapes_are_those_of_the_stock_class(network, build, inputs, weights, input_gradients):
-    program = build()
-    ours = network.from_program(program, input_gradients=input_gradients)
-    reference = stock(program, input_gradients=input_gradients)
-    assert_same([ours.forward(inputs, weights)], [reference.forward(inputs, weights)])
-    assert_same(ours.backward(inputs, weights), reference.backward(inputs, weights))
-
-
-@pytest.mark.parametrize("network", OURS)
-def test_wrong_input_width_and_sparse_output_are_refused_as_in_the_stock_class(network):
-    ours = network.from_program(two_inputs())
-    with pytest.raises(QiskitMachineLearningError):
-        ours.forward([[0.1, 0.2, 0.3]], [0.3, 0.4])
-    with pytest.raises(QiskitMachineLearningError, match="sparse"):
-        TorchConnector(ours, sparse=True)
-
-
-@pytest.mark.parametrize("network", OURS)
-def test_without_observables_it_is_z_on_all_qubits(network):
-    circuit = two_inputs().circuit.assign_parameters([0.3, 0.4, 0.5, 0.6])
-    reference = EstimatorQNN(circuit=circuit, estimator=StatevectorEstimator(), default_precision=0.0)
-    assert_same([network(circuit=circuit).forward(None, None)], [reference.forward(None, None)])
-
-
-def test_a_batch_is_one_pub_forwards_and_one_backwards():
-    estimator = RecordingEstimator()
-    network = BroadcastEstimatorQNN.from_program(CircuitSpec(3, 1).build(), estimator=estimator)
-    inputs, weights = np.random.default_rng(0).normal(size=(5, 3)), np.linspace(0, 1, 6)
-    network.forward(inputs, weights)
-    network.backward(inputs, weights)
-    assert [len(pubs) for pubs, _ in estimator.requests] == [1, 1]
 
 
 def test_both_passes_run_one_circuit_so_that_a_device_compiles_it_once():
@@ -169,15 +124,6 @@ def test_both_passes_run_one_circuit_so_that_a_device_compiles_it_once():
         network.backward(np.zeros((2, 3)), np.zeros(6))
     circuits = {id(pub[0]) for pubs, _ in estimator.requests for pub in pubs}
     assert len(circuits) == 1
-
-
-@pytest.mark.parametrize("precision", [None, 0.25])
-def test_both_passes_ask_for_the_same_precision(precision):
-    estimator = RecordingEstimator()
-    network = BroadcastEstimatorQNN.from_program(two_inputs(), estimator=estimator, default_precision=precision)
-    network.forward([0.1, 0.2], [0.3, 0.4])
-    network.backward([0.1, 0.2], [0.3, 0.4])
-    assert [asked for _, asked in estimator.requests] == [precision, precision]
 
 
 def test_without_input_gradients_the_inputs_are_not_shifted():
@@ -202,8 +148,29 @@ def test_parameter_shift_plugs_into_the_stock_class_with_aers_estimator():
     inputs, weights = points(program, 2)
     gradient = BroadcastParameterShift(AerEstimator())
     assert_same(stock(program, gradient=gradient).backward(inputs, weights), stock(program).backward(inputs, weights))
-    gradient.update_default_options(seed=7)
-    assert gradient.options.seed == 7
+
+
+@pytest.mark.parametrize("gradient", [ExactEstimatorGradient, BroadcastParameterShift])
+def test_a_gradient_job_answers_every_question_as_the_stock_gradient_does(gradient):
+    one, other = (
+        CircuitSpec(2, 1).build().circuit,
+        CircuitSpec(2, 1, rotations=("ry",), reuploading=True).build().circuit,
+    )
+    z, yx = SparsePauliOp("IZ"), SparsePauliOp(["YX", "ZZ"], [0.5, -1.2])
+    values = np.random.default_rng(0).normal(size=(5, 6))
+    questions = [
+        (one, z, values[0], None),
+        (other, yx, values[1, :4], None),
+        (one, yx, values[2], [one.parameters[4], one.parameters[1]]),
+        (one, z, values[0], [one.parameters[0]]),
+        (one, yx, values[0], None),
+    ]
+    circuits, observables, at, parameters = zip(*questions, strict=True)
+    asked = [list(circuits), list(observables), list(at), list(parameters)]
+    ours = gradient(StatevectorEstimator()).run(*asked).result()
+    stock = ParamShiftEstimatorGradient(StatevectorEstimator()).run(*asked).result()
+    assert_same(ours.gradients, stock.gradients)
+    assert [list(m["parameters"]) for m in ours.metadata] == [list(m["parameters"]) for m in stock.metadata]
 
 
 def test_any_other_gradient_of_the_library_still_works():
@@ -213,16 +180,3 @@ def test_any_other_gradient_of_the_library_still_works():
     inputs, weights = points(program, 1)
     _, d_weights = network.backward(inputs, weights)
     np.testing.assert_allclose(d_weights, reference_derivatives(program, inputs, weights)[1], atol=0.3)
-
-
-@pytest.mark.parametrize("network", OURS)
-def test_a_stock_torch_connector_over_it_trains_as_over_the_stock_class(network):
-    program = CircuitSpec(2, 1).build()
-    results = []
-    for qnn in (network.from_program(program), stock(program)):
-        module = TorchConnector(qnn, np.linspace(-1, 1, 4))
-        x = torch.linspace(0, 1, 6).reshape(3, 2).requires_grad_()
-        values = module(x)
-        values.square().sum().backward()
-        results.append([values.detach().numpy(), x.grad.numpy(), module.weight.grad.numpy()])
-    assert_same(*results, 1e-6)

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
-from qiskit.circuit import AnnotatedOperation, Barrier, ControlFlowOp, Delay, Instruction, ParameterExpression
+from qiskit.circuit import Barrier, ControlFlowOp, Delay, Instruction, Operation, ParameterExpression
 from qiskit.circuit.library import (
     PauliEvolutionGate,
     PhaseGate,
@@ -26,7 +26,7 @@ from qiskit.circuit.library import (
     UGate,
 )
 from qiskit.exceptions import QiskitError
-from qiskit.quantum_info import Operator
+from qiskit.quantum_info import Clifford, Operator
 from qiskit.transpiler import PassManager
 from qiskit.transpiler.passes import HighLevelSynthesis
 
@@ -91,8 +91,6 @@ def lower(circuit: QuantumCircuit) -> list[Rotation | Fixed]:
     Raises :class:`UserError` naming the first instruction that has no unitary meaning here (measurements, resets,
     control flow, opaque instructions).
     """
-    if any(isinstance(instruction.operation, AnnotatedOperation) for instruction in circuit.data):
-        circuit = PassManager([HighLevelSynthesis(basis_gates=["rx", "ry", "rz", "p", "h", "cx"])]).run(circuit)
     items: list[Rotation | Fixed] = []
     _append(circuit, tuple(range(circuit.num_qubits)), items, depth=0)
     return items
@@ -106,7 +104,9 @@ def _append(circuit: QuantumCircuit, qubits: tuple[int, ...], items: list[Rotati
             continue  # a global phase
         if instruction.clbits or isinstance(operation, ControlFlowOp):
             raise _refusal(operation)
-        if _is_parameterized(operation):
+        if not isinstance(operation, Instruction):
+            _append(_synthesized(operation), where, items, depth=depth + 1)
+        elif _is_parameterized(operation):
             rotations = _rotations(operation, where)
             if rotations is None:
                 _append_definition(operation, where, items, depth=depth)
@@ -127,6 +127,21 @@ def _append(circuit: QuantumCircuit, qubits: tuple[int, ...], items: list[Rotati
             items.append(fixed)
 
 
+def _synthesized(operation: Operation) -> QuantumCircuit:
+    """An operation that is no instruction (an annotated gate, a Clifford) as a circuit of gates."""
+    if isinstance(operation, Clifford):
+        return operation.to_circuit()
+    circuit = QuantumCircuit(operation.num_qubits)
+    circuit.append(operation, range(operation.num_qubits))
+    try:
+        found = PassManager([HighLevelSynthesis(basis_gates=["rx", "ry", "rz", "p", "h", "cx"])]).run(circuit)
+    except (QiskitError, TypeError) as error:
+        raise _refusal(operation) from error
+    if not all(isinstance(instruction.operation, Instruction) for instruction in found.data):
+        raise _refusal(operation)
+    return found
+
+
 def _is_parameterized(operation: Instruction) -> bool:
     # Instruction.is_parameterized() overlooks the parameters of a controlled gate, which live in its base gate
     return any(isinstance(angle, ParameterExpression) and angle.parameters for angle in operation.params)
@@ -135,7 +150,10 @@ def _is_parameterized(operation: Instruction) -> bool:
 def _append_definition(
     operation: Instruction, qubits: tuple[int, ...], items: list[Rotation | Fixed], *, depth: int
 ) -> None:
-    definition = getattr(operation, "definition", None)
+    try:
+        definition = getattr(operation, "definition", None)
+    except (QiskitError, TypeError) as error:
+        raise _refusal(operation) from error
     if definition is None or depth == _DEEPEST_DEFINITION:
         raise _refusal(operation)
     _append(definition, qubits, items, depth=depth + 1)

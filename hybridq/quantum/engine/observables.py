@@ -50,14 +50,14 @@ class PauliSums:
         self._diagonals = Constants(twice=np.repeat(diagonal, 2, axis=0), gradient=2 * diagonal.T)
 
     def backward(self, state: Tensor, cotangents: Tensor) -> Tensor:
-        """States (B, 2**Q) and their cotangents for those of the values, (C, B, K), stacked: (1 + C, B, 2**Q)."""
+        """Cotangents (C, B, 2**Q) of states (B, 2**Q) from those of the values, (C, B, K)."""
         operators = cotangents @ self._diagonals.like(cotangents)["gradient"]
         turned = operators * state
         for constants in self._flipping:
             tensors = constants.like(cotangents)
             by_entry = (2 * cotangents).to(state.dtype) @ tensors["phases"].mT
             turned = turned + by_entry * state.index_select(1, tensors["source"])
-        return torch.cat([state[None], turned])
+        return turned
 
     def __call__(self, state: Tensor) -> Tensor:
         """Values (B, K) of states (B, 2**Q)."""

@@ -19,11 +19,12 @@ from torch import Tensor
 
 from backends.contract import CircuitProgram
 from hybridq.quantum.engine.constants import Constants
+from hybridq.quantum.engine.exact import ExactProgram
 from hybridq.quantum.engine.lower import lower
 from hybridq.quantum.engine.observables import PauliSums
 from hybridq.quantum.engine.pools import Blocks, PoolGradients, PoolMatrices, PoolValues
 from hybridq.quantum.engine.stages import GatherStage, LocalStage, Pool, RotationStage, Stage, schedule
-from hybridq.quantum.engine.steps import GatherStep, LocalStep, MatrixStep, Pools, RotationStep, Step, transition
+from hybridq.quantum.engine.steps import GatherStep, LocalStep, MatrixStep, Pools, RotationStep, Step
 
 MEMORY = 2**29
 """Bytes of working memory after which a batch is computed in chunks."""
@@ -31,8 +32,8 @@ _LARGEST_BLOCK = 4  # qubits: a 16 x 16 matrix product is still bound by memory 
 _COPIES = 4  # of a state, and of each cotangent, alive at once in a sweep
 
 
-class CompiledProgram:
-    """``values = compiled(inputs, weights)``, differentiable once or more with torch autograd.
+class CompiledProgram(ExactProgram):
+    """A noiseless circuit: ``values = compiled(inputs, weights)``, differentiable once or more.
 
     >>> compiled = compile_program(CircuitSpec(qubits=4, layers=2).build())  # doctest: +SKIP
     >>> compiled(torch.rand(32, 4), torch.rand(16)).shape  # doctest: +SKIP
@@ -42,8 +43,7 @@ class CompiledProgram:
     """
 
     def __init__(self, program: CircuitProgram, memory: int = MEMORY) -> None:
-        self.program = program
-        self.memory = memory
+        super().__init__(program, memory)
         num_qubits = program.circuit.num_qubits
         stages = schedule(lower(program.circuit), num_qubits, program.inputs)
         self._observables = PauliSums(program.observables, num_qubits)
@@ -68,56 +68,19 @@ class CompiledProgram:
             for i, stage in enumerate(stages)
             if i >= leading
         ]
+        collecting = [i for i, step in enumerate(self._steps) if isinstance(step, LocalStep | RotationStep)]
+        self._first_parameterized = min(collecting, default=None)
         ground = np.zeros((1, 2**num_qubits), dtype=np.complex128)
         ground[0, 0] = 1.0
         self._ground = Constants(state=ground)
 
-    @property
-    def num_inputs(self) -> int:
-        """X."""
-        return len(self.program.inputs)
-
-    @property
-    def num_weights(self) -> int:
-        """W."""
-        return len(self.program.weights)
-
-    @property
-    def num_observables(self) -> int:
-        """K."""
-        return len(self.program.observables)
-
-    def __call__(self, inputs: Tensor, weights: Tensor) -> Tensor:
-        """Expectation values (N, K) for inputs (N, X) under weights (W,) or (N, W), all in radians.
-
-        Computed in the wider of the two precisions (float32 with complex64, float64 with complex128; half precision is
-        widened to float32), on the device of the arguments; autocasting is ignored.
-
-        Raises:
-            ValueError: a shape does not fit.
-        """
-        if inputs.ndim != 2 or inputs.shape[1] != self.num_inputs:
-            raise ValueError(f"inputs have shape {tuple(inputs.shape)}, expected (N, {self.num_inputs})")
-        if tuple(weights.shape) not in {(self.num_weights,), (len(inputs), self.num_weights)}:
-            raise ValueError(
-                f"weights have shape {tuple(weights.shape)}, expected ({self.num_weights},) or "
-                f"({len(inputs)}, {self.num_weights})"
-            )
-        dtype = torch.promote_types(torch.promote_types(inputs.dtype, weights.dtype), torch.float32)
-        if torch.is_autocast_enabled(inputs.device.type):
-            with torch.autocast(inputs.device.type, enabled=False):
-                return self(inputs.to(dtype), weights.to(dtype))
-        values: Tensor = _Expectations.apply(inputs.to(dtype), weights.to(dtype), self)
+    def _values(self, inputs: Tensor, weights: Tensor) -> Tensor:
+        values: Tensor = _Expectations.apply(inputs, weights, self)
         return values
 
-    def jacobian(self, inputs: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Derivatives of every value: (N, K, X) with respect to the inputs, (N, K, W) to the weights.
-
-        Arguments as in the call. One backward sweep for all K observables together.
-        """
-        dtype = torch.promote_types(torch.promote_types(inputs.dtype, weights.dtype), torch.float32)
-        x, w = inputs.detach().to(dtype), torch.atleast_2d(weights.detach().to(dtype))
-        each = torch.eye(self.num_observables, dtype=dtype, device=x.device)[:, None, :]
+    def _jacobian(self, inputs: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        x, w = inputs, torch.atleast_2d(weights)
+        each = torch.eye(self.num_observables, dtype=x.dtype, device=x.device)[:, None, :]
         with torch.no_grad():
             parts = []
             for rows in self._chunks(len(x), cotangents=self.num_observables):
@@ -128,42 +91,49 @@ class CompiledProgram:
         return d_inputs, d_weights
 
     def plain(self, inputs: Tensor, weights: Tensor) -> Tensor:
-        """The same values (B, K), B = 1 or N, in operations that autograd follows one by one, for second derivatives."""
+        """The same values (B, K), B = 1 or N, in steps that autograd follows one by one, for second derivatives."""
         sweep = self._forward(inputs, weights)
         return self._observables(sweep.state)
 
     def _forward(self, inputs: Tensor, weights: Tensor) -> _Sweep:
         pools = {pool: matrices(inputs, weights) for pool, matrices in self._matrices.items()}
-        state = self._product_state(pools) if self._leading else self._ground.like(weights)["state"]
+        vectors = self._product_vectors(pools) if self._leading else []
+        state = _kronecker(vectors) if vectors else self._ground.like(weights)["state"]
         for step in self._steps:
             state = step.forward(state, pools)
-        return _Sweep(pools, state)
+        return _Sweep(pools, vectors, state)
 
-    def _product_state(self, pools: Pools) -> Tensor:
+    def _product_vectors(self, pools: Pools) -> list[Tensor]:
+        """The product state: for each block of qubits (B, d), lowest first."""
         (pool, place), *rest = self._leading
         qubits = pools[pool].products[:, place, :, :, 0]
         for pool, place in rest:
             qubits = (pools[pool].products[:, place] * qubits[..., None, :]).sum(-1)
-        *lower, state = self._blocks.vectors(qubits)
-        for block in reversed(lower):
-            state = (state[..., :, None] * block[..., None, :]).flatten(-2)
-        return state
+        return self._blocks.vectors(qubits)
 
     def _backward(
         self, sweep: _Sweep, inputs: Tensor, weights: Tensor, cotangents: Tensor, *, per_sample: bool
     ) -> tuple[Tensor, Tensor]:
         """Gradients (C, N, X) and (C, N, W) from cotangents (C, N, K); (C, 1, W), summed, unless ``per_sample``."""
-        state = sweep.state
+        state, pools = sweep.state, sweep.pools
         if len(state) == 1 and not per_sample:
             cotangents = cotangents.sum(1, keepdim=True)
-        stack = self._observables.backward(state.expand(cotangents.shape[1], -1), cotangents)
-        gradients = {pool: PoolGradients() for pool in sweep.pools}
-        for step in reversed(self._steps):
-            stack = step.backward(stack, sweep.pools, gradients, per_sample)
-        later = self._leading_backward(stack, sweep.pools, gradients, per_sample)
+        state = state.expand(cotangents.shape[1], -1)
+        gradients = {pool: PoolGradients() for pool in pools}
+        stack = self._observables.backward(state, cotangents)
+        if self._first_parameterized is not None:
+            stack = torch.cat([state[None], stack])
+        for index, step in reversed(list(enumerate(self._steps))):
+            if isinstance(step, LocalStep | RotationStep):
+                step.collect(stack, pools, gradients, per_sample)
+                if index == self._first_parameterized:
+                    stack = stack[1:]
+            if index or self._leading:
+                stack = step.undo(stack, pools)
+        later = self._leading_backward(stack, sweep, gradients, per_sample)
         d_inputs = d_weights = None
         for pool, matrices in self._matrices.items():
-            d_halves = matrices.backward(sweep.pools[pool], gradients[pool], later[pool], per_sample=per_sample)
+            d_halves = matrices.backward(pools[pool], gradients[pool], later[pool], per_sample=per_sample)
             for_inputs, for_weights = matrices.angles.backward(inputs, weights, d_halves)
             if for_inputs is not None:
                 d_inputs = for_inputs if d_inputs is None else d_inputs + for_inputs
@@ -177,17 +147,22 @@ class CompiledProgram:
         return d_inputs, d_weights
 
     def _leading_backward(
-        self, stack: Tensor, pools: Pools, gradients: dict[Pool, PoolGradients], per_sample: bool
+        self, cotangents: Tensor, sweep: _Sweep, gradients: dict[Pool, PoolGradients], per_sample: bool
     ) -> dict[Pool, list[Tensor | None]]:
-        """Leaves the transitions after the product state; returns for each leading stage the product of the later ones."""
+        """Leaves the transitions after the product state; for each leading stage the product of the later ones."""
+        pools = sweep.pools
         later: dict[Pool, list[Tensor | None]] = {pool: [] for pool in pools}
         if not self._leading:
             return later
-        summed = not per_sample and all(pools[pool].samples == 1 for pool, _ in self._leading)
-        parts, lower = [], 1
-        for number, width in enumerate(self._blocks.widths):
-            parts.append(self._blocks.transitions(number, transition(stack, 2**width, lower, summed)))
-            lower *= 2**width
+        if len(sweep.vectors[0]) == 1 and not per_sample:
+            cotangents = cotangents.sum(1, keepdim=True)
+        # Of a product state, the transition of a block is its cotangent, contracted with all other blocks, times it.
+        parts = [
+            self._blocks.transitions(number, contracted.conj()[..., :, None] * vector[..., None, :])
+            for number, (contracted, vector) in enumerate(
+                zip(_contracted(cotangents, sweep.vectors), sweep.vectors, strict=True)
+            )
+        ]
         transitions = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
         product: Tensor | None = None
         for pool, place in reversed(self._leading):
@@ -222,6 +197,8 @@ class _Sweep:
     """What the way forward leaves for the way back."""
 
     pools: dict[Pool, PoolValues]
+    vectors: list[Tensor]
+    """The product state before the first step, block by block; empty where there is none."""
     state: Tensor
 
 
@@ -270,6 +247,26 @@ class _Expectations(torch.autograd.Function):
 
 def _rows(weights: Tensor, rows: slice) -> Tensor:
     return weights if len(weights) == 1 else weights[rows]
+
+
+def _kronecker(vectors: Sequence[Tensor]) -> Tensor:
+    """Product states (B, 2**Q) from those of the blocks, lowest first."""
+    *lower, state = vectors
+    for block in reversed(lower):
+        state = (state[..., :, None] * block[..., None, :]).flatten(-2)
+    return state
+
+
+def _contracted(cotangents: Tensor, vectors: Sequence[Tensor]) -> list[Tensor]:
+    """For each block the cotangents (C, B, 2**Q) contracted with all other blocks: (C, B, d)."""
+    if len(vectors) == 1:
+        return [cotangents]
+    half = len(vectors) // 2
+    low, high = _kronecker(vectors[:half]).conj(), _kronecker(vectors[half:]).conj()
+    table = cotangents.unflatten(-1, (high.shape[-1], low.shape[-1]))
+    for_low = (high[..., None, :] @ table).squeeze(-2)
+    for_high = (table @ low[..., None]).squeeze(-1)
+    return [*_contracted(for_low, vectors[:half]), *_contracted(for_high, vectors[half:])]
 
 
 def _step(stage: Stage, place: int, blocks: Blocks) -> Step:

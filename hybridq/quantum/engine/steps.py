@@ -2,7 +2,7 @@
 
 Backwards, a step undoes itself (it is unitary) on the state and on C cotangents at once, stacked along the first axis:
 (1 + C, B, 2**Q). No state of the way forward is kept, so memory does not depend on the depth. The method is the adjoint
-differentiation of arXiv:2009.02823.
+differentiation of arXiv:2009.02823. Where no earlier step asks for the state, only the cotangents go on.
 """
 
 from __future__ import annotations
@@ -29,8 +29,16 @@ class Step(Protocol):
         """States (B, 2**Q) after the step."""
         ...
 
-    def backward(self, stack: Tensor, pools: Pools, gradients: Gradients, per_sample: bool) -> Tensor:
-        """State and cotangents (1 + C, B, 2**Q) before the step from those after it; leaves its own gradients."""
+    def undo(self, stack: Tensor, pools: Pools) -> Tensor:
+        """Any stack of states or cotangents (S, B, 2**Q) before the step from those after it."""
+        ...
+
+
+class ParameterizedStep(Step, Protocol):
+    """A step with angles."""
+
+    def collect(self, stack: Tensor, pools: Pools, gradients: Gradients, per_sample: bool) -> None:
+        """Leave the step's gradients, from the state and its cotangents (1 + C, B, 2**Q) after it."""
         ...
 
 
@@ -49,15 +57,18 @@ class LocalStep:
                 state = _apply(block, state, lower)
         return state
 
-    def backward(self, stack: Tensor, pools: Pools, gradients: Gradients, per_sample: bool) -> Tensor:
-        values = pools[self.pool]
-        summed = values.samples == 1 and not per_sample
-        for number, (block, lower, used) in enumerate(self._blocks(values)):
-            gradients[self.pool].blocks[self.place, number] = transition(stack, block.shape[-1], lower, summed)
+    def undo(self, stack: Tensor, pools: Pools) -> Tensor:
+        for block, lower, used in self._blocks(pools[self.pool]):
             if used:
                 # written out, since a batched product with a lazily conjugated matrix is four times slower
                 stack = _apply(block.mH.resolve_conj().contiguous(), stack, lower)
         return stack
+
+    def collect(self, stack: Tensor, pools: Pools, gradients: Gradients, per_sample: bool) -> None:
+        values = pools[self.pool]
+        summed = values.samples == 1 and not per_sample
+        for number, (block, lower, _) in enumerate(self._blocks(values)):
+            gradients[self.pool].blocks[self.place, number] = _transition(stack, block.shape[-1], lower, summed)
 
     def _blocks(self, values: PoolValues) -> Iterator[tuple[Tensor, int, bool]]:
         lower = 1
@@ -77,7 +88,7 @@ def _apply(block: Tensor, states: Tensor, lower: int) -> Tensor:
     return ((block[0] if one else block[:, None]) @ states.unflatten(-1, (-1, size, lower))).flatten(-3)
 
 
-def transition(stack: Tensor, size: int, lower: int, summed: bool) -> Tensor:
+def _transition(stack: Tensor, size: int, lower: int, summed: bool) -> Tensor:
     """Transitions (C, G, d, d) of a block of qubits between a state and its cotangents, stacked (1 + C, B, 2**Q)."""
     if lower == 1:
         if stack.shape[-1] == size and not summed:
@@ -109,7 +120,7 @@ class GatherStep:
         state = gathered(state, constants)
         return state * constants["phase"] if self._signed else state
 
-    def backward(self, stack: Tensor, pools: Pools, gradients: Gradients, per_sample: bool) -> Tensor:
+    def undo(self, stack: Tensor, pools: Pools) -> Tensor:
         constants = self._constants.like(stack.real)
         if self._signed:
             stack = stack * constants["undone"]
@@ -133,14 +144,18 @@ class RotationStep:
         sine = values.sines[:, self._place, None]
         return cosine * state + sine * (gathered(state, constants) * constants["phase"])
 
-    def backward(self, stack: Tensor, pools: Pools, gradients: Gradients, per_sample: bool) -> Tensor:
+    def collect(self, stack: Tensor, pools: Pools, gradients: Gradients, per_sample: bool) -> None:
+        constants = self._constants.like(stack.real)
+        # the derivative with respect to half the angle is -iP of the state after the step, since P commutes with it
+        turned = stack[0].index_select(1, constants["source"]) * constants["phase"]
+        slope = torch.linalg.vecdot(stack[1:], turned).real
+        summed = pools[self._pool].samples == 1 and not per_sample
+        gradients[self._pool].halves[self._place] = slope.sum(1, keepdim=True) if summed else slope
+
+    def undo(self, stack: Tensor, pools: Pools) -> Tensor:
         constants = self._constants.like(stack.real)
         values = pools[self._pool]
         turned = _select(stack, constants["source"]) * constants["phase"]
-        # the derivative with respect to half the angle is -iP of the state after the step, since P commutes with it
-        slope = torch.linalg.vecdot(stack[1:], turned[0]).real
-        summed = values.samples == 1 and not per_sample
-        gradients[self._pool].halves[self._place] = slope.sum(1, keepdim=True) if summed else slope
         cosine = values.cosines[:, self._place, None]
         sine = values.sines[:, self._place, None]
         return cosine * stack - sine * turned
@@ -156,7 +171,7 @@ class MatrixStep:
     def forward(self, state: Tensor, pools: Pools) -> Tensor:
         return self._product(state, self._constants.like(state.real)["transposed"])
 
-    def backward(self, stack: Tensor, pools: Pools, gradients: Gradients, per_sample: bool) -> Tensor:
+    def undo(self, stack: Tensor, pools: Pools) -> Tensor:
         return self._product(stack, self._constants.like(stack.real)["undone"])
 
     def _product(self, state: Tensor, matrix: Tensor) -> Tensor:

@@ -1,0 +1,74 @@
+"""What every exact engine promises."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from backends.contract import CircuitProgram
+
+
+class ExactProgram(ABC):
+    """``values = compiled(inputs, weights)``: exact expectation values, differentiable with torch autograd.
+
+    Computed in the wider of the two arguments' precisions (half precision is widened to float32) and on their device;
+    autocasting is ignored.
+    """
+
+    def __init__(self, program: CircuitProgram, memory: int) -> None:
+        self.program = program
+        self.memory = memory
+        """Bytes of working memory after which a batch is computed in chunks."""
+
+    @property
+    def num_inputs(self) -> int:
+        """X."""
+        return len(self.program.inputs)
+
+    @property
+    def num_weights(self) -> int:
+        """W."""
+        return len(self.program.weights)
+
+    @property
+    def num_observables(self) -> int:
+        """K."""
+        return len(self.program.observables)
+
+    def __call__(self, inputs: Tensor, weights: Tensor) -> Tensor:
+        """Expectation values (N, K) for inputs (N, X) under weights (W,) or (N, W), all in radians.
+
+        Raises:
+            ValueError: a shape does not fit.
+        """
+        x, w = self._in_one_precision(inputs, weights)
+        if torch.is_autocast_enabled(x.device.type):
+            with torch.autocast(x.device.type, enabled=False):
+                return self._values(x, w)
+        return self._values(x, w)
+
+    def jacobian(self, inputs: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Derivatives of every value: (N, K, X) with respect to the inputs, (N, K, W) to the weights.
+
+        Arguments as in the call.
+        """
+        return self._jacobian(*self._in_one_precision(inputs.detach(), weights.detach()))
+
+    @abstractmethod
+    def _values(self, inputs: Tensor, weights: Tensor) -> Tensor: ...
+
+    @abstractmethod
+    def _jacobian(self, inputs: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]: ...
+
+    def _in_one_precision(self, inputs: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        if inputs.ndim != 2 or inputs.shape[1] != self.num_inputs:
+            raise ValueError(f"inputs have shape {tuple(inputs.shape)}, expected (N, {self.num_inputs})")
+        if tuple(weights.shape) not in {(self.num_weights,), (len(inputs), self.num_weights)}:
+            raise ValueError(
+                f"weights have shape {tuple(weights.shape)}, expected ({self.num_weights},) or "
+                f"({len(inputs)}, {self.num_weights})"
+            )
+        dtype = torch.promote_types(torch.promote_types(inputs.dtype, weights.dtype), torch.float32)
+        return inputs.to(dtype), weights.to(dtype)

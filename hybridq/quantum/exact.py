@@ -1,0 +1,81 @@
+"""The exact engines behind simulated backends: which circuits they reach, and how a backend's values come from them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from qiskit_aer.noise import NoiseModel
+
+from backends import Noise, simulated_under
+from backends.aer import SimulatedCircuit
+from backends.contract import Backend, BackendResult, CircuitProgram, CompiledCircuit, FloatArray
+from backends.record import run_record
+from hybridq.errors import UserError
+from hybridq.quantum.engine import ExactProgram, compile_noisy, compile_program
+from hybridq.quantum.engine.noisy import MAX_QUBITS
+
+Compiler: TypeAlias = Callable[[CircuitProgram], ExactProgram]
+
+
+def exact_compiler(where: Backend | NoiseModel) -> Compiler:
+    """How programs are compiled for the exact engine under the noise of a simulated backend, or of an Aer noise model.
+
+    A backend translates and places the circuit first; a noise model acts on the circuit as it is, bound to the names of
+    its gates as in Aer.
+
+    Raises:
+        UserError: hardware, or a backend that draws shots; on compiling, more than ``MAX_QUBITS`` noisy qubits.
+    """
+    if isinstance(where, NoiseModel):
+        return lambda program: compile_noisy(
+            simulated_under(program, Noise.from_model(where, program.circuit.num_qubits))
+        )
+    if not where.simulated:
+        raise UserError(f"{where.name} is hardware; the exact engine computes simulated backends")
+    if where.shots is not None:
+        raise UserError(f"{where.name} draws shots; the exact engine computes exact values: leave shots out")
+    if where.kind == "noiseless":
+        return compile_program
+    return lambda program: compile_noisy(_simulated(where.compile(program)))
+
+
+def takes_over(where: Backend, num_qubits: int) -> str | None:
+    """Why Aer computes a circuit of this size in place of the exact engine; None where it does not."""
+    if where.kind == "noiseless" or num_qubits <= MAX_QUBITS:
+        return None
+    return f"{num_qubits} qubits: above {MAX_QUBITS} Aer computes {where.name} in place of the exact noisy engine"
+
+
+def run_exactly(
+    backend: Backend, compiled: CompiledCircuit, inputs: FloatArray, weights: FloatArray
+) -> BackendResult | None:
+    """What ``backend.run`` gives, from the exact noisy engine in float64; None where it does not apply.
+
+    It applies to simulated noise without shots on up to ``MAX_QUBITS`` qubits.
+    """
+    noisy = isinstance(compiled, SimulatedCircuit) and compiled.noise is not None
+    if not noisy or backend.shots is not None or compiled.circuit.num_qubits > MAX_QUBITS:
+        return None
+    started = time.perf_counter()
+    exact = compile_noisy(_simulated(compiled))
+    with torch.inference_mode():
+        values = exact(torch.from_numpy(inputs), torch.from_numpy(weights)).numpy()
+    record = run_record(
+        backend,
+        compiled,
+        seed=None,
+        samples=len(values),
+        cost=backend.cost(compiled, len(values)),
+        seconds=time.perf_counter() - started,
+        method="exact noisy engine",
+    )
+    return BackendResult(values, np.zeros_like(values), record)
+
+
+def _simulated(compiled: CompiledCircuit) -> SimulatedCircuit:
+    assert isinstance(compiled, SimulatedCircuit)
+    return compiled
