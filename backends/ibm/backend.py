@@ -1,70 +1,40 @@
-"""``ibm_<device>``: build the PUB, submit it, interpret the result; three steps, so that a ledger fits between them."""
+"""``ibm_<device>`` as a backend like any other: place the program on the chip, run or continue it, sort the values."""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
 import time
-from dataclasses import dataclass
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from qiskit import QuantumCircuit
-from qiskit.primitives import PrimitiveResult
-from qiskit.primitives.containers.estimator_pub import EstimatorPub
-from qiskit_ibm_runtime.utils.validations import validate_isa_circuits
+from qiskit import qasm3
 
-from backends.compile import circuit_record, measured, move_observable, place
 from backends.contract import BackendResult, CircuitProgram, CompiledCircuit, Cost, FloatArray
-from backends.devices import device_of
 from backends.errors import BackendError
-from backends.ibm import client
-from backends.ibm.plan import REP_DELAY_SECONDS, hardware_cost
-from backends.measurement import group_observables
-from backends.names import DEFAULT_HARDWARE_SHOTS, BackendName
+from backends.ibm.circuit import HardwareCircuit
+from backends.ibm.client import Service
+from backends.ibm.copies import Arrangement, arrange, place_copies
+from backends.ibm.execution import execute
+from backends.ibm.ledger import Ledger
+from backends.ibm.options import HardwareOptions
+from backends.ibm.plan import REP_DELAY_SECONDS, Plan, make_plan
+from backends.ibm.results import Drift, ExecutionResult
+from backends.ibm.task import Task, is_kept, sparse_terms
+from backends.names import BackendName
 from backends.record import run_record
-
-
-@dataclass(frozen=True)
-class HardwareCircuit(CompiledCircuit):
-    """A circuit compiled for a device, on all its qubits."""
-
-    circuit_seconds: float = 0.0
-    """Duration of one execution, measurement included."""
-    groups: int = 1
-    """Measurement bases that the observables need."""
-
-
-def build_pub(compiled: CompiledCircuit, values: FloatArray) -> EstimatorPub:
-    """One PUB for a batch: observables (K, 1) against parameters (N,), so that commuting ones share circuits.
-
-    ``values`` has shape (N, P) in the order of the program's parameters.
-    """
-    columns = {parameter: i for i, parameter in enumerate(compiled.program.circuit.parameters)}
-    own = list(compiled.circuit.parameters)
-    observables = [[observable] for observable in compiled.observables]
-    if not own:
-        raise BackendError(
-            "the circuit has no parameters left after translation, so there is nothing to run in a batch"
-        )
-    return EstimatorPub.coerce((compiled.circuit, observables, values[:, [columns[p] for p in own]]))
-
-
-def submit(estimator: Any, pub: EstimatorPub) -> Any:
-    """Send one PUB as one job; returns the client's job. Raises :class:`BackendError` when it was not accepted."""
-    with client.one_sentence("submitting the job"):
-        return estimator.run([pub])
-
-
-def interpret(result: PrimitiveResult[Any]) -> tuple[FloatArray, FloatArray]:
-    """Values and standard errors, each (N, K), from the result of :func:`build_pub`'s PUB."""
-    data = result[0].data
-    return np.asarray(data.evs, dtype=np.float64).T, np.asarray(data.stds, dtype=np.float64).T
 
 
 class HardwareBackend:
     """An IBM device; see :class:`backends.contract.Backend`. Opening it contacts the service.
 
-    ``run`` submits at once: asking the user, with what ``cost`` says, is the caller's part.
+    ``run`` submits without asking anybody: asking the user, with what ``cost`` says, is the caller's part. The same run
+    (program, angles, name, seed) is kept in a folder beside the ledger and continued from wherever it stands: after a
+    crash nothing is paid for twice, and what is finished is read from disk.
     """
 
     kind = "hardware"
@@ -72,103 +42,143 @@ class HardwareBackend:
 
     def __init__(self, name: BackendName, *, seed: int = 0) -> None:
         self.name = name.canonical
-        self.shots: int | None = name.shots or DEFAULT_HARDWARE_SHOTS
-        self._shots = name.shots or DEFAULT_HARDWARE_SHOTS
-        self._resilience = name.resilience
+        self._options = name.options or HardwareOptions()
+        self.shots: int | None = self._options.circuit_shots
+        self._copies = name.copies
         self._seed = seed if name.seed is None else name.seed
-        self._backend = client.connect(str(name.device))
-        with client.one_sentence(f"reading the calibration of {name.device}"):
-            self._device = device_of(self._backend, str(name.device))
+        self._service = Service()
+        self._backend = self._service.device(str(name.device))
+        self._device = self._service.calibrated(str(name.device))
         self.num_qubits: int | None = self._device.num_qubits
 
     def compile(self, program: CircuitProgram) -> HardwareCircuit:
-        """Translate, place with the readout error in view, map the observables, and check as the service would.
+        """Place copies of the program on the chip, and check them as the service would.
 
-        Raises :class:`BackendError` for more qubits than the device has and for a circuit the device cannot run.
+        Raises :class:`BackendError` for a program that does not fit the device and for a circuit it cannot run.
         """
-        device = self._device
-        if program.circuit.num_qubits > device.num_qubits:
-            raise BackendError(
-                f"the circuit has {program.circuit.num_qubits} qubits; {device.name} has {device.num_qubits}"
-            )
-        placement = place(program.circuit, device, self._seed)
-        circuit = QuantumCircuit(device.num_qubits).compose(placement.circuit, qubits=placement.patch)
-        physical = placement.physical_qubits
-        observables = tuple(move_observable(o, physical, device.num_qubits) for o in program.observables)
-        with client.one_sentence("checking the circuit"):
-            validate_isa_circuits([circuit], self._backend.target)
-        try:
-            self._backend.check_faulty(circuit)
-        except ValueError as error:
-            raise BackendError(f"{device.name} reports a fault where the circuit was placed: {error}") from None
-        seconds = measured(placement.circuit).estimate_duration(placement.target, unit="s")
-        record = {
-            "device": device.name,
-            "calibrated": device.calibrated,
-            "layout": list(physical),
-            "seed_transpiler": placement.seed_transpiler,
-            "layout_score": round(placement.score, 6),
-            **circuit_record(circuit),
-        }
-        return HardwareCircuit(
-            program=program,
-            circuit=circuit,
-            observables=observables,
-            physical_qubits=physical,
-            record=record,
-            layout=placement.layout(program.circuit),
-            circuit_seconds=float(seconds),
-            groups=len(group_observables(program.observables)),
-        )
+        compiled = place_copies(program, self._device, copies=self._copies, seed=self._seed)
+        self._service.check_circuit(self._device.name, compiled.circuit)
+        return compiled
 
     def cost(self, compiled: CompiledCircuit, samples: int) -> Cost:
-        """Circuits, executions and estimated quantum seconds of one job for ``samples`` inputs."""
+        """Circuits, executions, jobs and estimated quantum seconds for ``samples`` inputs."""
         own = self._own(compiled)
-        delay = getattr(self._backend, "default_rep_delay", None)
-        return hardware_cost(
-            samples=samples,
-            groups=own.groups,
-            shots=self._shots,
-            resilience=self._resilience,
-            circuit_seconds=own.circuit_seconds,
-            rep_delay_seconds=REP_DELAY_SECONDS if delay is None else float(delay),
-        )
+        return self._plan(own, self._arrange(own, samples)).cost if samples else Cost(0, 0, 0.0, 0)
 
     def run(self, compiled: CompiledCircuit, inputs: ArrayLike, weights: ArrayLike) -> BackendResult:
-        """Submit one job and wait for it.
+        """Bring the run to its end from wherever it stands; ``inputs`` (N, X), ``weights`` (W,), in radians.
 
-        Raises ``ValueError`` for inputs or weights of the wrong shape, :class:`BackendError` when the job was not
-        accepted or failed, naming the job where there is one.
+        Raises ``ValueError`` for inputs or weights of the wrong shape, :class:`BackendError` for angles that are not
+        finite, when the service refuses, when a chunk failed (after all others are finished, and the same call sends
+        only those again) and when another process is at work on the same run.
         """
         started = time.perf_counter()
-        own = self._own(compiled)
-        values = own.program.bind(inputs, weights)
+        own, x, w = self._own(compiled), np.asarray(inputs, np.float64), np.asarray(weights, np.float64)
+        values = own.program.bind(x, w)
         if not np.isfinite(values).all():
             raise BackendError("an angle of the circuit is not a finite number")
-        estimator = client.estimator(self._backend, shots=self._shots, resilience=self._resilience)
-        pub = build_pub(own, values)
-        job = submit(estimator, pub)
-        with client.one_sentence(f"job {job.job_id()} on {self._device.name}"):
-            result = job.result()
-            charged = client.charged_seconds(job)
-        means, errors = interpret(result)
-        cost = self.cost(own, len(values))
+        if not own.circuit.parameters:
+            raise BackendError(
+                "the circuit has no parameters left after translation, so there is nothing to run in a batch"
+            )
+        key = self._key(own.program, values)
+        with contextlib.closing(Ledger()) as ledger:
+            folder = ledger.path.parent / "evaluations" / key
+            task = Task.load(folder) if is_kept(folder) else self._task(own, x, w, key, folder)
+            result = execute(task, service=self._service, ledger=ledger)
+        assert isinstance(result, ExecutionResult)
+        arrangement = _arrangement(task)
+        collected = arrangement.collect(result.evs, result.stds)
+        plan = task.record["plan"]
         record = run_record(
             self,
             own,
             seed=self._seed,
-            samples=len(values),
-            cost=cost,
+            samples=len(x),
+            cost=Cost(plan["circuits"], plan["executions"], plan["quantum_seconds"], plan["jobs"]),
             seconds=time.perf_counter() - started,
-            job_ids=(job.job_id(),),
-            quantum_seconds=charged,
-            estimated_quantum_seconds=round(cost.quantum_seconds, 3),
-            resilience=self._resilience,
-            options=client.finalized_options(estimator),
+            job_ids=tuple(job.job_id for job in result.jobs),
+            quantum_seconds=result.charged_seconds,
+            estimated_quantum_seconds=plan["quantum_seconds"],
+            resilience=self._options.resilience,
+            options=result.options,
+            evaluation=key,
+            jobs=[asdict(job) for job in result.jobs],
+            surplus_jobs=list(result.surplus),
+            references=list(arrangement.references),
+            patches=[asdict(patch) for patch in collected.patches],
+            drift=None if result.drift is None else _drift(result.drift),
         )
-        return BackendResult(means, errors, record)
+        # The circuit that ran is the one that was archived when the run began.
+        return BackendResult(collected.values, collected.errors, record | task.record["circuit"])
+
+    def _key(self, program: CircuitProgram, values: FloatArray) -> str:
+        named = {
+            "backend": self.name,
+            "seed": self._seed,
+            "circuit": qasm3.dumps(program.circuit),
+            "inputs": [parameter.name for parameter in program.inputs],
+            "observables": [sparse_terms(observable) for observable in program.observables],
+            "angles": hashlib.sha256(values.tobytes()).hexdigest(),
+        }
+        return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:16]
+
+    def _task(self, own: HardwareCircuit, x: FloatArray, w: FloatArray, key: str, folder: Path) -> Task:
+        arrangement = self._arrange(own, len(x))
+        plan = self._plan(own, arrangement)
+        return Task(
+            key=key,
+            device=self._device.name,
+            circuit=own.circuit,
+            observables=own.observables,
+            values=arrangement.values(own, x, w),
+            options=self._options,
+            chunks=plan.chunks,
+            folder=folder,
+            backend=self.name,
+            record={
+                "circuit": dict(own.record),
+                "plan": plan.as_dict(),
+                "arrangement": {
+                    "samples": arrangement.samples,
+                    "references": list(arrangement.references),
+                    "table": arrangement.table.tolist(),
+                    "home": arrangement.home.tolist(),
+                },
+            },
+        )
+
+    def _arrange(self, compiled: HardwareCircuit, samples: int) -> Arrangement:
+        return arrange(samples, len(compiled.copies), seed=self._seed)
+
+    def _plan(self, compiled: HardwareCircuit, arrangement: Arrangement) -> Plan:
+        delay = getattr(self._backend, "default_rep_delay", None)
+        delay = REP_DELAY_SECONDS if delay is None else float(delay)
+        return make_plan(compiled, arrangement, self._options, rep_delay_seconds=delay)
 
     def _own(self, compiled: CompiledCircuit) -> HardwareCircuit:
         if not isinstance(compiled, HardwareCircuit):
             raise TypeError(f"{self.name} runs circuits that it compiled itself, not {type(compiled).__name__}")
         return compiled
+
+
+def _arrangement(task: Task) -> Arrangement:
+    kept: dict[str, Any] = task.record["arrangement"]
+    return Arrangement(
+        samples=kept["samples"],
+        references=tuple(kept["references"]),
+        table=np.array(kept["table"], dtype=np.int64),
+        home=np.array(kept["home"], dtype=np.int64),
+    )
+
+
+def _drift(drift: Drift) -> dict[str, float]:
+    """How far the repeated first chunk is from the first: over all its values, and in their standard errors."""
+    change = drift.repeated - drift.first
+    errors = np.sqrt(drift.first_errors**2 + drift.repeated_errors**2)
+    known = errors > 0
+    return {
+        "mean": float(change.mean()),
+        "rms": float(np.sqrt((change**2).mean())),
+        "rms_in_errors": float(np.sqrt(((change[known] / errors[known]) ** 2).mean())) if known.any() else 0.0,
+    }

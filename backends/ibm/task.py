@@ -1,0 +1,180 @@
+"""An evaluation as it is sent: circuit, angles, options, chunks, kept in a folder from the first submission on.
+
+Whoever continues it reads it from there: the circuit is not compiled again, the angles are not computed again, and what
+is sent later is, bit for bit, what was sent before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from qiskit import QuantumCircuit, qasm3, qpy
+from qiskit.primitives.containers.estimator_pub import EstimatorPub
+from qiskit.quantum_info import SparsePauliOp
+
+from backends.contract import FloatArray
+from backends.errors import BackendError
+from backends.ibm.options import HardwareOptions
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Rows of the angles that are one job."""
+
+    start: int
+    stop: int
+    estimated_seconds: float
+    max_execution_seconds: int
+    reference: bool = False
+    """Whether it repeats the first chunk, to show drift."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one evaluation sends; :meth:`save` keeps it in ``folder`` and :meth:`load` reads it there."""
+
+    key: str
+    """Names the evaluation in the ledger: the same key is the same evaluation, and is never paid twice."""
+    device: str
+    circuit: QuantumCircuit
+    """ISA circuit on all qubits of the device."""
+    observables: tuple[SparsePauliOp, ...]
+    values: FloatArray
+    """Angles (R, P) in the order of ``circuit.parameters``."""
+    options: HardwareOptions
+    chunks: tuple[Chunk, ...]
+    folder: Path
+    run: str = ""
+    """Training run, for the ledger."""
+    backend: str = ""
+    """Name of the backend with its options, for the ledger."""
+    record: dict[str, Any] = field(default_factory=dict)
+    """Layout and all else that the caller wants to keep; JSON-ready."""
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 2 or self.values.shape[1] != len(self.circuit.parameters):
+            raise ValueError(f"values have shape {self.values.shape}, expected (R, {len(self.circuit.parameters)})")
+        covered = [row for chunk in self.chunks if not chunk.reference for row in range(chunk.start, chunk.stop)]
+        if covered != list(range(len(self.values))):
+            raise ValueError("the chunks must cover all rows once, in order")
+
+    def pub(self, chunk: int) -> EstimatorPub:
+        """One PUB for a chunk: observables (K, 1) against parameters (R,), so that commuting ones share circuits."""
+        rows = self.values[self.chunks[chunk].start : self.chunks[chunk].stop]
+        return EstimatorPub.coerce((self.circuit, [[o] for o in self.observables], rows))
+
+    def digest(self) -> str:
+        """SHA-256 of what is sent, as it is kept in the folder: circuit and so layout, angles, options, chunks."""
+        digest = hashlib.sha256(json.dumps(self._content(), sort_keys=True).encode())
+        digest.update((self.folder / "circuit.qasm").read_bytes())
+        digest.update(np.ascontiguousarray(self.values).tobytes())
+        return digest.hexdigest()
+
+    def _content(self) -> dict[str, Any]:
+        return {
+            "device": self.device,
+            "options": self.options.as_dict(),
+            "chunks": [asdict(chunk) for chunk in self.chunks],
+            "observables": [sparse_terms(o) for o in self.observables],
+            "parameters": [p.name for p in self.circuit.parameters],
+        }
+
+    def save(self) -> Task:
+        """Keep the task in its folder, or return the one that is kept there already.
+
+        Raises :class:`BackendError` where the folder holds another evaluation.
+        """
+        if is_kept(self.folder):
+            kept = Task.load(self.folder)
+            if kept.key != self.key:
+                raise BackendError(f"{self.folder} holds another evaluation ({kept.key}, not {self.key})")
+            return kept
+        write_whole(self.folder / "circuit.qpy", lambda file: qpy.dump(self.circuit, file))
+        write_whole(self.folder / "circuit.qasm", lambda file: file.write(qasm3.dumps(self.circuit).encode()))
+        write_whole(self.folder / "values.npz", lambda file: np.savez_compressed(file, values=self.values))
+        about = {
+            "version": VERSION,
+            "key": self.key,
+            "backend": self.backend,
+            "run": self.run,
+            **self._content(),
+            "record": self.record,
+        }
+        write_json(self.folder / "task.json", about)
+        return self
+
+    @classmethod
+    def load(cls, folder: Path) -> Task:
+        """Read a task from its folder; raises :class:`BackendError` where there is none that can be read."""
+        try:
+            about = json.loads((folder / "task.json").read_text(encoding="utf-8"))
+            with (folder / "circuit.qpy").open("rb") as file:
+                (circuit,) = qpy.load(file)
+            with np.load(folder / "values.npz", allow_pickle=False) as file:
+                values = file["values"]
+            if about["version"] != VERSION or [p.name for p in circuit.parameters] != about["parameters"]:
+                raise ValueError("it was written by another version of this program")
+            return cls(
+                key=about["key"],
+                device=about["device"],
+                circuit=circuit,
+                observables=tuple(
+                    SparsePauliOp.from_sparse_list([tuple(term) for term in terms], circuit.num_qubits)
+                    for terms in about["observables"]
+                ),
+                values=values,
+                options=HardwareOptions(**about["options"]),
+                chunks=tuple(Chunk(**chunk) for chunk in about["chunks"]),
+                folder=folder,
+                run=about["run"],
+                backend=about["backend"],
+                record=about["record"],
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise BackendError(f"the evaluation kept in {folder} cannot be read: {error}") from None
+
+    def result_path(self, chunk: int, job_id: str) -> Path:
+        """Where the raw result of a job is."""
+        return self.folder / "results" / f"chunk-{chunk:03d}-{job_id}.json"
+
+    def details_path(self, chunk: int, job_id: str) -> Path:
+        """Where times, cost and calibration of a job are."""
+        return self.folder / "results" / f"chunk-{chunk:03d}-{job_id}.details.json"
+
+
+def is_kept(folder: Path) -> bool:
+    """Whether a folder holds a whole task: ``task.json`` is the last file written."""
+    return (folder / "task.json").is_file()
+
+
+def write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+    """A file that is there whole or not at all: written under a temporary name, synced, then renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Indented JSON, whole or not at all."""
+    write_whole(path, lambda file: file.write((json.dumps(content, indent=2, allow_nan=False) + "\n").encode()))
+
+
+def sparse_terms(observable: SparsePauliOp) -> list[tuple[str, list[int], float]]:
+    """Paulis, their qubits and the coefficient of each term, JSON-ready."""
+    return [(paulis, list(qubits), float(c.real)) for paulis, qubits, c in observable.to_sparse_list()]

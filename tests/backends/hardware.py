@@ -1,0 +1,65 @@
+"""Small evaluations for the tests of hardware runs: a circuit of two qubits on a stored device, in a few chunks."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from programs import random_angles, random_program
+from qiskit import QuantumCircuit
+from qiskit.quantum_info import SparsePauliOp
+
+from backends.compile import move_observable, place
+from backends.devices import stored_device
+from backends.ibm.options import HardwareOptions
+from backends.ibm.task import Chunk, Task
+from backends.ibm.waits import Waits
+
+KEY = "loopback-key-0123456789-never-shown"
+"""API key; no file, message or log may show it."""
+
+FAST = Waits(poll=0.02, backoff=0.02, cap=0.1, jitter=0.2, grace=0.4, request=20)
+
+
+@cache
+def _compiled(device: str) -> tuple[QuantumCircuit, tuple[SparsePauliOp, ...], np.ndarray]:
+    program = random_program(21, 2, gates=4)
+    known = stored_device(device)
+    placement = place(program.circuit, known)
+    circuit = QuantumCircuit(known.num_qubits).compose(placement.circuit, qubits=placement.patch)
+    observables = tuple(move_observable(o, placement.physical_qubits, known.num_qubits) for o in program.observables)
+    inputs, weights = random_angles(program, 5, 64)
+    columns = {p: i for i, p in enumerate(program.circuit.parameters)}
+    values = program.bind(inputs, weights)[:, [columns[p] for p in circuit.parameters]]
+    return circuit, observables, values
+
+
+def small_task(
+    folder: Path,
+    *,
+    chunks: int = 3,
+    rows: int = 2,
+    reference: bool = False,
+    key: str = "0123456789abcdef",
+    options: HardwareOptions | None = None,
+    device: str = "torino",
+) -> Task:
+    """``chunks`` jobs of ``rows`` parameter sets each, the reference included; at most 64 rows."""
+    circuit, observables, values = _compiled(device)
+    real = chunks - reference
+    parts = [Chunk(i * rows, (i + 1) * rows, 2.1, 60) for i in range(real)]
+    if reference:
+        parts.append(Chunk(0, rows, 2.1, 60, reference=True))
+    return Task(
+        key=key,
+        device=f"ibm_{device}",
+        circuit=circuit,
+        observables=observables,
+        values=values[: real * rows],
+        options=options or HardwareOptions(shots=64, resilience=0),
+        chunks=tuple(parts),
+        folder=folder,
+        run="runs/tiny",
+        backend=f"ibm_{device}:shots=64,resilience=0",
+    )

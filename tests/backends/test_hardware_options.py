@@ -1,0 +1,141 @@
+"""Options of a hardware run: what they allow, and what IBM's estimator makes of them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from qiskit_ibm_runtime.executor_estimator.finalize_options import finalize_estimator_options
+
+from backends.errors import BackendError
+from backends.ibm.client import estimator_options
+from backends.ibm.options import HardwareOptions
+from backends.ibm.waits import Waits
+from backends.names import parse_name
+
+
+def finalized(**options: Any) -> dict[str, Any]:
+    return finalize_estimator_options(estimator_options(HardwareOptions(**options), ["tag"], 77)).model_dump()
+
+
+def test_the_estimator_is_told_every_option() -> None:
+    theirs = finalized(
+        shots=640,
+        resilience=0,
+        dynamical_decoupling="XY4",
+        twirl_gates=True,
+        twirl_measure=True,
+        measure_mitigation=True,
+    )
+    assert (theirs["default_shots"], theirs["resilience_level"], theirs["max_execution_time"]) == (640, 0, 77)
+    assert (theirs["dynamical_decoupling"]["enable"], theirs["dynamical_decoupling"]["sequence_type"]) == (True, "XY4")
+    twirling = theirs["twirling"]
+    assert (twirling["enable_gates"], twirling["enable_measure"]) == (True, True)
+    assert (twirling["num_randomizations"], twirling["shots_per_randomization"]) == (32, 20)
+    assert theirs["resilience"]["measure_mitigation"] is True
+    assert theirs["environment"]["job_tags"] == ["tag"]
+
+
+@pytest.mark.parametrize(
+    ("resilience", "gates", "measure", "mitigation", "zne"),
+    [(0, False, False, False, False), (1, False, True, True, False), (2, True, True, True, True)],
+)
+def test_what_is_not_said_is_what_the_level_does(
+    resilience: int, gates: bool, measure: bool, mitigation: bool, zne: bool
+) -> None:
+    theirs = finalized(resilience=resilience)
+    options = HardwareOptions(resilience=resilience)
+    assert (theirs["twirling"]["enable_gates"], theirs["twirling"]["enable_measure"]) == (gates, measure)
+    assert theirs["resilience"]["measure_mitigation"] == mitigation == options.mitigates_readout
+    assert theirs["resilience"]["zne_mitigation"] == zne == (len(options.noise_factors) > 1)
+    assert (options.twirls > 1) == (gates or measure)
+
+
+def test_options_of_one_job_do_not_leak_into_the_next() -> None:
+    finalized(dynamical_decoupling="XX", twirl_gates=True)
+    theirs = finalized(resilience=0)
+    assert theirs["dynamical_decoupling"]["enable"] is False
+    assert theirs["twirling"]["enable_gates"] is False
+    assert theirs["twirling"]["num_randomizations"] == "auto"
+
+
+@given(st.floats(0.005, 1), st.sampled_from([0, 1, 2]))
+def test_a_precision_is_met_by_the_fewest_shots_that_fill_all_twirls(precision: float, resilience: int) -> None:
+    options = HardwareOptions(precision=precision, resilience=resilience)
+    needed = 1 / precision**2
+    assert options.circuit_shots % options.twirls == 0
+    assert needed - 1e-3 <= options.circuit_shots < needed + 1 + options.twirls
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"shots": 0}, "shots = 0; at least 1"),
+        ({"shots": 100}, "a multiple of 32, such as 96"),
+        ({"shots": 100, "resilience": 0, "twirl_gates": True}, "a multiple of 32, such as 96"),
+        ({"resilience": 3}, "resilience = 3; 0, 1 or 2"),
+        ({"dynamical_decoupling": "YY"}, "dynamical decoupling = 'YY'; XX, XpXm, XY4"),
+        ({"precision": 0.0}, "precision = 0; above 0 and at most 1"),
+        ({"max_execution_seconds": 0}, "at least 1"),
+        ({"twirl_measure": False}, "mitigation of readout error needs twirled measurements"),
+        ({"resilience": 0, "measure_mitigation": True, "twirl_measure": False}, "needs twirled measurements"),
+    ],
+)
+def test_what_the_service_would_not_take_is_refused_in_one_sentence(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(BackendError) as caught:
+        HardwareOptions(**given)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_options_are_plain_json() -> None:
+    options = HardwareOptions(shots=64, dynamical_decoupling="XX", twirl_gates=False)
+    assert HardwareOptions(**json.loads(json.dumps(options.as_dict()))) == options
+
+
+def test_a_backends_name_carries_them() -> None:
+    parsed = parse_name("ibm_torino:copies=16,dd=XY4,mitigation=off,twirl_measure=off,twirl_gates=on,shots=64")
+    assert parsed.canonical == ("ibm_torino:shots=64,dd=XY4,twirl_gates=on,twirl_measure=off,mitigation=off,copies=16")
+    assert parsed.copies == 16
+    assert parsed.options == HardwareOptions(
+        shots=64, dynamical_decoupling="XY4", twirl_gates=True, twirl_measure=False, measure_mitigation=False
+    )
+    assert parse_name("ibm_torino:copies=auto,precision=0.05").canonical == "ibm_torino:precision=0.05"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("ibm_torino:dd=YX", "dd = YX; XX, XpXm or XY4"),
+        ("ibm_torino:twirl_gates=yes", "twirl_gates = yes; on or off"),
+        ("ibm_torino:copies=0", "copies = 0; at least 1"),
+        ("ibm_torino:precision=2", "precision = 2; above 0 and at most 1"),
+        ("ibm_torino:precision=0.1,shots=64", "shots and precision say the same"),
+        ("ibm_torino:twirl_measure=off", "mitigation of readout error needs twirled measurements"),
+    ],
+)
+def test_a_wrong_option_in_a_name_is_refused_in_one_sentence(name: str, said: str) -> None:
+    with pytest.raises(BackendError) as caught:
+        parse_name(name)
+    assert said in str(caught.value)
+
+
+def test_waits_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYBRIDQ_WAITS", "poll=5, grace=60")
+    waits = Waits.from_environment()
+    assert (waits.poll, waits.grace, waits.cap) == (5, 60, Waits().cap)
+    for wrong, said in [("pol=5", "there is no wait 'pol'"), ("poll=soon", "'poll=soon' is not name=seconds")]:
+        monkeypatch.setenv("HYBRIDQ_WAITS", wrong)
+        with pytest.raises(BackendError, match=said):
+            Waits.from_environment()
+
+
+def test_pauses_grow_to_a_cap_with_jitter_and_are_never_shorter_than_asked_for() -> None:
+    waits = Waits(backoff=1, cap=60, jitter=0.2)
+    pauses = [waits.after_trouble(tries, None) for tries in range(1, 12)]
+    assert all(2.0 ** min(i, 5.95) * 0.93 <= pause <= 1.2 * min(60, 2**i) for i, pause in enumerate(pauses))
+    assert waits.after_trouble(1, 90.0) == 90.0
+    assert len({waits.between_looks() for _ in range(5)}) > 1

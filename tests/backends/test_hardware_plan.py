@@ -1,0 +1,347 @@
+"""The plan against the client's own preparation, a server that counts, and its own promises."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from loopback import Loopback
+from programs import random_angles, random_program
+from qiskit.primitives.containers.estimator_pub import EstimatorPub
+from qiskit.quantum_info import SparsePauliOp
+from qiskit_ibm_runtime import QiskitRuntimeService
+from qiskit_ibm_runtime.executor_estimator import Estimator
+from qiskit_ibm_runtime.executor_estimator.prepare import prepare
+from qiskit_ibm_runtime.quantum_program.converters.converters_2_0 import quantum_program_to_2_0
+from test_hardware_copies import device_values, ring
+
+from backends import BackendError
+from backends.devices import stored_device
+from backends.ibm.circuit import HardwareCircuit
+from backends.ibm.client import Service, estimator_options
+from backends.ibm.copies import arrange, place_copies
+from backends.ibm.options import HardwareOptions
+from backends.ibm.plan import (
+    JOB_SECONDS,
+    MAX_EXECUTIONS,
+    MAX_JOB_SECONDS,
+    MAX_RESULT_BYTES,
+    Plan,
+    hardware_cost,
+    make_plan,
+)
+
+
+@cache
+def placed(qubits: int, copies: int, device: str = "kingston") -> HardwareCircuit:
+    return place_copies(ring(qubits, 2), stored_device(device), copies=copies)
+
+
+def pub_of(compiled: HardwareCircuit, samples: int, references: int = 1) -> EstimatorPub:
+    arrangement = arrange(samples, len(compiled.copies), references=references)
+    values = arrangement.values(compiled, *random_angles(compiled.program, 0, samples))
+    return EstimatorPub.coerce((compiled.circuit, [[o] for o in compiled.observables], values))
+
+
+def counted(pub: EstimatorPub, options: HardwareOptions) -> tuple[int, int, int]:
+    """Circuits, executions and bytes of the request that the client prepares for a PUB."""
+    program, executor = prepare([pub], estimator_options(options, [], 60))
+    circuits = sum(item.size() for item in program.items)
+    request = quantum_program_to_2_0(program, executor).model_dump_json()
+    return circuits, circuits * program.shots, len(request)
+
+
+# Against the client
+
+
+@pytest.mark.parametrize(
+    ("resilience", "circuits", "executions"), [(0, 8, 32_768), (1, 288, 36_864), (2, 800, 102_400)]
+)
+def test_eight_samples_on_four_qubits_take_what_the_client_prepares(
+    resilience: int, circuits: int, executions: int
+) -> None:
+    compiled, options = placed(4, 1), HardwareOptions(resilience=resilience)
+    plan = make_plan(compiled, arrange(8, 1), options)
+    assert (plan.circuits, plan.executions) == (circuits, executions) == counted(pub_of(compiled, 8), options)[:2]
+    assert (plan.jobs, plan.pubs, plan.shots) == (1, 1, 4096)
+
+
+BASES = (SparsePauliOp("XX"), SparsePauliOp(["ZZ", "IY"], [1.0, 0.5]))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        HardwareOptions(shots=640),
+        HardwareOptions(shots=100, resilience=0),
+        HardwareOptions(precision=0.03),
+        HardwareOptions(shots=64, twirl_gates=True),
+        HardwareOptions(shots=64, measure_mitigation=False),
+        HardwareOptions(shots=64, resilience=0, twirl_measure=True),
+        HardwareOptions(shots=64, resilience=0, measure_mitigation=True),
+        HardwareOptions(shots=64, resilience=2, twirl_gates=False, measure_mitigation=False),
+        HardwareOptions(shots=64, resilience=2),
+    ],
+    ids=lambda options: ",".join(f"{k}={v}" for k, v in options.as_dict().items() if v is not None),
+)
+@pytest.mark.parametrize("several", [False, True], ids=["one basis", "several bases"])
+def test_circuits_executions_and_request_of_copies_are_those_the_client_prepares(
+    options: HardwareOptions, several: bool
+) -> None:
+    compiled = in_bases(several)
+    plan = make_plan(compiled, arrange(10, 3, references=1), options)
+    circuits, executions, request = counted(pub_of(compiled, 10), options)
+    assert (plan.circuits, plan.executions) == (circuits, executions)
+    assert 0.7 < plan.upload_bytes / request < 1.4
+
+
+@cache
+def in_bases(several: bool) -> HardwareCircuit:
+    program = random_program(9, 2, gates=8, observables=BASES if several else None)
+    return place_copies(program, stored_device("kingston"), copies=3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("resilience", [0, 1, 2])
+@pytest.mark.parametrize(("qubits", "copies", "samples"), [(4, 20, 400), (8, 4, 40), (4, 1, 60)])
+def test_the_request_is_about_as_large_as_planned(resilience: int, qubits: int, copies: int, samples: int) -> None:
+    compiled, options = placed(qubits, copies), HardwareOptions(resilience=resilience)
+    plan = make_plan(compiled, arrange(samples, copies, references=1), options)
+    assert 0.7 < plan.upload_bytes / counted(pub_of(compiled, samples), options)[2] < 1.4
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
+    with Loopback("torino", key="loopback-key-of-the-plan", seed=5) as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        yield server
+
+
+@pytest.mark.parametrize("resilience", [0, 1, pytest.param(2, marks=pytest.mark.slow)])
+def test_the_server_counts_what_was_planned_and_every_sample_comes_back_from_its_patch(
+    service: Loopback, resilience: int
+) -> None:
+    """Four copies on one chip through IBM's unmodified client."""
+    program, device, options = ring(3, 1), stored_device("torino"), HardwareOptions(shots=4096, resilience=resilience)
+    compiled = place_copies(program, device, copies=4)
+    arrangement = arrange(9, 4, references=1)
+    inputs, weights = random_angles(program, 3, 9)
+    values = arrangement.values(compiled, inputs, weights)
+    plan = make_plan(compiled, arrangement, options)
+    backend = QiskitRuntimeService().backend("ibm_torino")
+    pub = (compiled.circuit, [[o] for o in compiled.observables], values)
+    job = Estimator(mode=backend, options=estimator_options(options, [], 60)).run([pub])
+    data = job.result()[0].data
+    (counted_job,) = service.jobs.values()
+    assert (counted_job.circuits, counted_job.executions) == (plan.circuits, plan.executions)
+    received = len(Service().fetch(job.job_id()))
+    assert 0.25 < received / plan.download_bytes < 1.1  # idle qubits read 0 and compress
+    if resilience:
+        assert received / plan.download_bytes > 0.8
+    collected = arrangement.collect(data.evs.T, data.stds.T)
+    exact = device_values(compiled, values, None if resilience else device)
+    expected = arrangement.collect(exact, exact).values
+    if resilience:
+        assert np.abs(collected.values - expected).max() < 0.25
+    else:
+        # The server does not let idle qubits relax; that difference is far below the shot noise.
+        assert np.abs((collected.values - expected) / collected.errors).max() < 4.5
+    assert len({tuple(np.round(row, 2)) for row in expected}) == 9  # distinct, so that an exchange would show
+
+
+# The model
+
+
+def test_quantum_seconds_are_two_a_job_and_delay_and_duration_of_every_execution() -> None:
+    compiled = placed(4, 1)
+    plan = make_plan(compiled, arrange(20, 1), HardwareOptions(shots=1000, resilience=0), rep_delay_seconds=1e-4)
+    assert plan.quantum_seconds == pytest.approx(JOB_SECONDS + 20_000 * (1e-4 + compiled.circuit_seconds))
+    mitigated = make_plan(compiled, arrange(20, 1), HardwareOptions(shots=1024), rep_delay_seconds=1e-4)
+    assert mitigated.quantum_seconds == pytest.approx(
+        JOB_SECONDS + 20 * 1024 * (1e-4 + compiled.circuit_seconds) + 1024 * 1e-4
+    )
+    folded = make_plan(compiled, arrange(20, 1), HardwareOptions(shots=1024, resilience=2), rep_delay_seconds=1e-4)
+    assert folded.quantum_seconds == pytest.approx(
+        JOB_SECONDS + 20 * 1024 * (3e-4 + 9 * compiled.circuit_seconds) + 1024 * 1e-4
+    )
+    assert plan.cost.quantum_seconds == plan.quantum_seconds
+
+
+def test_the_whole_padsd_test_set_takes_less_than_five_quantum_minutes_on_a_heron_chip() -> None:
+    """3,402 images at 4,096 shots, with readout mitigation and references; one at a time about an hour."""
+    compiled = place_copies(ring(4, 2), stored_device("kingston"), samples=3402)
+    plan = make_plan(compiled, arrange(3402, len(compiled.copies)), HardwareOptions(), quota_seconds=600.0)
+    print("\n".join(plan.lines()))
+    assert len(compiled.copies) >= 16
+    assert compiled.copies[-1].expected_error <= 2 * compiled.copies[0].expected_error
+    assert (plan.samples, plan.shots, plan.references) == (3402, 4096, 4)
+    assert plan.quantum_seconds < 300
+    assert 55 * 60 < plan.quantum_seconds + plan.saved_seconds < 70 * 60
+    plan.refuse_over(300)
+
+
+def test_without_parameters_nothing_costs_nothing() -> None:
+    assert hardware_cost(samples=0, groups=1, shots=4096, resilience=2, circuit_seconds=0).quantum_seconds == 0
+
+
+# Chunks
+
+
+options_of = st.builds(
+    HardwareOptions,
+    shots=st.integers(1, 300).map(lambda k: 32 * k),
+    resilience=st.sampled_from([0, 1, 2]),
+)
+
+
+def plan_of(
+    samples: int,
+    copies: int,
+    options: HardwareOptions,
+    *,
+    reference_chunk: bool | None = None,
+    quota_seconds: float | None = None,
+    rep_delay_seconds: float = 250e-6,
+) -> Plan:
+    return make_plan(
+        placed(4, copies),
+        arrange(samples, copies),
+        options,
+        reference_chunk=reference_chunk,
+        quota_seconds=quota_seconds,
+        rep_delay_seconds=rep_delay_seconds,
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    samples=st.integers(1, 3000),
+    copies=st.sampled_from([1, 3, 8]),
+    options=options_of,
+    reference_chunk=st.sampled_from([None, True, False]),
+    rep_delay=st.sampled_from([1e-5, 250e-6, 1e-2]),
+)
+def test_chunks_cover_all_rows_once_within_the_limits_and_add_up_to_the_plan(
+    samples: int, copies: int, options: HardwareOptions, reference_chunk: bool | None, rep_delay: float
+) -> None:
+    plan = plan_of(samples, copies, options, reference_chunk=reference_chunk, rep_delay_seconds=rep_delay)
+    own = [chunk for chunk in plan.chunks if not chunk.reference]
+    rows = arrange(samples, copies).rows
+    assert [row for chunk in own for row in range(chunk.start, chunk.stop)] == list(range(rows))
+    lengths = [chunk.stop - chunk.start for chunk in own]
+    assert max(lengths) - min(lengths) <= 1
+    repeated = [chunk for chunk in plan.chunks if chunk.reference]
+    assert bool(repeated) == (len(own) > 3 if reference_chunk is None else reference_chunk)
+    if repeated:
+        assert repeated == [replace(plan.chunks[0], reference=True)] == [plan.chunks[-1]]
+    assert plan.quantum_seconds == pytest.approx(sum(chunk.estimated_seconds for chunk in plan.chunks))
+    assert plan.sets == sum(chunk.stop - chunk.start for chunk in plan.chunks)
+    for chunk in plan.chunks:
+        sets = chunk.stop - chunk.start
+        assert plan.workload.executions(sets) <= MAX_EXECUTIONS
+        assert plan.workload.result_bytes(sets) <= MAX_RESULT_BYTES
+        assert chunk.estimated_seconds <= MAX_JOB_SECONDS
+        assert chunk.estimated_seconds < chunk.max_execution_seconds <= MAX_JOB_SECONDS
+    if len(own) > 1:  # not in fewer jobs
+        sets = -(-rows // (len(own) - 1))
+        assert (
+            plan.workload.executions(sets) > MAX_EXECUTIONS
+            or plan.workload.result_bytes(sets) > MAX_RESULT_BYTES
+            or plan.workload.seconds(sets) > MAX_JOB_SECONDS
+        )
+
+
+def test_more_shots_than_a_job_takes_are_refused() -> None:
+    with pytest.raises(BackendError, match="shots = 2000000 are more than one job takes for a single sample"):
+        plan_of(1, 1, HardwareOptions(shots=2_000_000))
+
+
+def test_the_limit_of_a_job_is_that_of_the_options_unless_it_would_stop_the_job() -> None:
+    plan = plan_of(100, 1, HardwareOptions(max_execution_seconds=300))
+    assert [chunk.max_execution_seconds for chunk in plan.chunks] == [300]
+    with pytest.raises(BackendError, match=r"estimated at 10\d\.\d quantum seconds and would be stopped after 50; "):
+        plan_of(100, 1, HardwareOptions(max_execution_seconds=50))
+
+
+# Refusals
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    samples=st.integers(1, 1500),
+    copies=st.sampled_from([1, 3, 8]),
+    options=options_of,
+    share=st.floats(0.01, 1.2),
+    reference_chunk=st.sampled_from([None, True, False]),
+    as_quota=st.booleans(),
+)
+def test_a_refusal_names_the_largest_limit_and_shots_that_fit(
+    samples: int, copies: int, options: HardwareOptions, share: float, reference_chunk: bool | None, as_quota: bool
+) -> None:
+    wanted = plan_of(samples, copies, options, reference_chunk=reference_chunk)
+    allowed = share * wanted.quantum_seconds
+    quota, most = (allowed, None) if as_quota else (None, allowed)
+    plan = plan_of(samples, copies, options, reference_chunk=reference_chunk, quota_seconds=quota)
+    if plan.quantum_seconds <= allowed:
+        plan.refuse_over(most)
+        return
+    with pytest.raises(BackendError) as refused:
+        plan.refuse_over(most)
+    said = str(refused.value)
+    assert ("of the quota" in said) == as_quota
+    assert ("--max-quantum-seconds" in said) != as_quota
+
+    def seconds(samples: int, shots: int) -> float:
+        changed = replace(options, shots=shots)
+        return plan_of(samples, copies, changed, reference_chunk=reference_chunk).quantum_seconds
+
+    limit, shots = (re.search(rf"--{what} (\d+)", said) for what in ("limit", "shots"))
+    least = options.twirls
+    if limit is None:
+        assert seconds(1, options.shots) > allowed
+    else:
+        assert seconds(int(limit[1]), options.shots) <= allowed < seconds(int(limit[1]) + 1, options.shots)
+    if shots is None:
+        assert options.shots == least or seconds(samples, least) > allowed
+    else:
+        assert seconds(samples, int(shots[1])) <= allowed < seconds(samples, int(shots[1]) + least)
+        replace(options, shots=int(shots[1]))  # a number of shots that is allowed
+
+
+def test_what_fits_both_limits_is_not_refused_and_the_smaller_one_refuses() -> None:
+    plan = plan_of(100, 1, HardwareOptions(), quota_seconds=500.0)
+    plan.refuse_over()
+    plan.refuse_over(200)
+    with pytest.raises(BackendError, match=r"more than --max-quantum-seconds 20 allows: --limit \d+ or --shots \d+"):
+        plan.refuse_over(20)
+    with pytest.raises(BackendError, match="neither a single sample nor the fewest shots would fit"):
+        plan.refuse_over(1)
+    with pytest.raises(BackendError, match="more than the 50 that remain of the quota"):
+        plan_of(100, 1, HardwareOptions(), quota_seconds=50.0).refuse_over(80)
+
+
+def test_the_lines_say_jobs_circuits_bytes_seconds_savings_and_quota() -> None:
+    text = "\n".join(plan_of(900, 8, HardwareOptions(), quota_seconds=480.0).lines())
+    for part in ("900 samples", "8 copies", "4,096 shots", "1 job of one PUB", "circuits", "executions", "MB up"):
+        assert part in text
+    for part in ("of quantum time", "one sample at a time would take", "480 s (8.0 min) of the quota remain"):
+        assert part in text
+    alone = "\n".join(plan_of(1, 1, HardwareOptions()).lines())
+    assert "1 sample at 4,096 shots on 1 copy of the circuit: 1 parameter set" in alone
+    assert "quota" not in alone
+    assert "one sample at a time" not in alone
+
+
+def test_the_plan_as_json_says_the_same() -> None:
+    plan = plan_of(900, 8, HardwareOptions(), quota_seconds=480.0)
+    kept = plan.as_dict()
+    assert kept["circuits"] == plan.circuits
+    assert kept["saved_seconds"] == pytest.approx(plan.saved_seconds, abs=1e-3)
+    assert kept["quota_seconds"] == 480.0
