@@ -26,8 +26,12 @@ test: lint
 test-all: lint
 	$(BIN)/pytest -m 'slow or not slow'
 
-bench-quantum: $(INSTALLED)
-	$(BIN)/python benchmarks/quantum_layer.py
+bench-quantum: $(VENV)/.installed-bench
+	$(BIN)/python -m benchmarks.quantum --json docs/bench-quantum.json --plot docs/bench-quantum.png
+
+$(VENV)/.installed-bench: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat --editable '.[bench]'
+	touch $@
 
 clean:
 	rm -rf $(VENV)
