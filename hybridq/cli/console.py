@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -15,6 +17,11 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.status import Status as Spinner
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from backends.ibm.execution import Status
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -56,3 +63,47 @@ def working(what: str) -> AbstractContextManager[object]:
 def announce(line: str) -> None:
     """One line to the person."""
     console.print(line, markup=False)
+
+
+class Waiting:
+    """How an evaluation on hardware stands: a live line on a terminal, else a line whenever something has changed."""
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self._spinner = Spinner("", console=console) if console.is_terminal else None
+        self._trouble = ""
+        self._last = ""
+
+    def __enter__(self) -> Self:
+        if self._spinner is not None:
+            self._spinner.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._spinner is not None:
+            self._spinner.stop()
+
+    def __call__(self, status: Status) -> None:
+        if status.phase == "trouble" and status.message != self._trouble:
+            announce(f"{datetime.now():%H:%M:%S} {status.message}; trying again, and nothing is lost")
+        elif status.phase != "trouble" and self._trouble:
+            announce(f"{datetime.now():%H:%M:%S} the service answers again")
+        self._trouble = status.message if status.phase == "trouble" else ""
+        line = self._line(status)
+        if self._spinner is not None:
+            look = datetime.now() + timedelta(seconds=status.pause_seconds)
+            again = f", next look {look:%H:%M:%S}" if status.pause_seconds >= 1 else ""
+            # Longer than the terminal it would scroll.
+            self._spinner.update(Text(line + again, overflow="ellipsis", no_wrap=True))
+        elif line != self._last:
+            announce(line)
+        self._last = line
+
+    def _line(self, status: Status) -> str:
+        if status.submitted < status.chunks:
+            done = f"{status.submitted} of {status.chunks} jobs submitted"
+        else:
+            done = f"{status.finished} of {status.chunks} jobs done"
+        failed = f", {status.failed} failed" if status.failed else ""
+        ahead = f", {status.queue_position} ahead in the queue" if status.queue_position else ""
+        return f"{self._device}: {done}{failed}{ahead}, {status.quantum_seconds:,.1f} quantum s used"

@@ -7,35 +7,109 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hybridq.cli.options import Limit, RunFolder, Split, Stratified, Yes
+from hybridq.cli.options import (
+    HARDWARE,
+    Limit,
+    MaxQuantumSeconds,
+    RunFolder,
+    Split,
+    Stratified,
+    Submission,
+    Yes,
+    with_options,
+)
 from hybridq.errors import UserError
 
 if TYPE_CHECKING:
-    from backends.contract import Backend, Cost
     from hybridq.runs import Run
 
 
 def evaluate(
     run: RunFolder,
     backend: Annotated[
-        str, typer.Option(help="Backend: aer, aer:shots=4096, fake_torino, noise:…, ibm_torino.")
+        str, typer.Option(help="Backend: aer, aer:shots=4096, fake_torino, noise:…, ibm_torino, ibm_torino@noise.")
     ] = "aer",
     split: Split = "test",
     limit: Limit = None,
     stratified: Stratified = False,
+    shots: Annotated[int | None, typer.Option(help="Shots of every circuit; the same as shots= in the name.")] = None,
+    resilience: Annotated[
+        int | None,
+        typer.Option(
+            help="0: plain; 1: readout error mitigated (TREX), the default; 2: gate twirling and zero-noise "
+            "extrapolation as well.",
+            rich_help_panel=HARDWARE,
+        ),
+    ] = None,
+    precision: Annotated[
+        float | None,
+        typer.Option(help="Standard error of ⟨Z⟩ to aim at, instead of --shots.", rich_help_panel=HARDWARE),
+    ] = None,
+    copies: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|N",
+            help="Copies of the circuit on the chip, each with another image; auto takes as many good patches as there "
+            "are, 1 is one at a time.",
+            rich_help_panel=HARDWARE,
+        ),
+    ] = None,
+    dd: Annotated[
+        str | None,
+        typer.Option("--dd", metavar="XX|XpXm|XY4", help="Dynamical decoupling.", rich_help_panel=HARDWARE),
+    ] = None,
+    twirl_gates: Annotated[
+        bool | None, typer.Option(help="Twirl gates; else as the resilience level does.", rich_help_panel=HARDWARE)
+    ] = None,
+    twirl_measure: Annotated[
+        bool | None,
+        typer.Option(help="Twirl measurements; else as the resilience level does.", rich_help_panel=HARDWARE),
+    ] = None,
+    mitigation: Annotated[
+        bool | None,
+        typer.Option(help="Mitigate readout error; else as the resilience level does.", rich_help_panel=HARDWARE),
+    ] = None,
+    max_quantum_seconds: MaxQuantumSeconds = None,
+    reference_chunk: Annotated[
+        bool | None,
+        typer.Option(
+            help="Run the first chunk again at the end, to show drift; by default above three chunks.",
+            rich_help_panel=HARDWARE,
+        ),
+    ] = None,
+    repeat: Annotated[
+        str | None,
+        typer.Option(metavar="LABEL", help="Ask the hardware again, as another evaluation.", rich_help_panel=HARDWARE),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the plan and stop.", rich_help_panel=HARDWARE)
+    ] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return when everything is submitted.", rich_help_panel=HARDWARE)
+    ] = False,
     yes: Yes = False,
 ) -> None:
-    """Evaluate the trained weights on a backend."""
-    from backends.names import parse_name
-
-    parse_name(backend)  # a misspelt name is answered before anything heavy is imported
+    """Evaluate the trained weights on a backend; on hardware the same command continues what was interrupted."""
+    name = with_options(
+        backend,
+        shots=shots,
+        precision=precision,
+        resilience=resilience,
+        dd=dd,
+        twirl_gates=twirl_gates,
+        twirl_measure=twirl_measure,
+        mitigation=mitigation,
+        copies=copies,
+    )
+    submission = Submission(yes, dry_run, detach, max_quantum_seconds, reference_chunk, repeat)
     from hybridq.cli.console import announce
     from hybridq.cli.tables import metrics_table
     from hybridq.runs import open_run
 
-    folder = evaluate_on(open_run(run), backend, split=split, limit=limit, stratified=stratified, yes=yes)
-    metrics_table(folder)
-    announce(f"results: {folder}")
+    folder = evaluate_on(open_run(run), name, split=split, limit=limit, stratified=stratified, submission=submission)
+    if folder is not None:
+        metrics_table(folder)
+        announce(f"results: {folder}")
 
 
 def evaluate_on(
@@ -45,9 +119,20 @@ def evaluate_on(
     split: str = "test",
     limit: int | None = None,
     stratified: bool = False,
-    yes: bool = False,
-) -> Path:
-    """Run one evaluation with progress, or find it on disk; its folder."""
+    submission: Submission | None = None,
+) -> Path | None:
+    """Run one evaluation with progress, or find it on disk; its folder, or None where it was not to be finished."""
+    from backends.names import parse_name
+
+    submission = submission or Submission()
+    if parse_name(backend).kind == "ibm":
+        from hybridq.cli.hardware import evaluate_on_hardware
+
+        return evaluate_on_hardware(
+            run, backend, split=split, limit=limit, stratified=stratified, submission=submission
+        )
+    if submission.given():
+        raise UserError(f"{submission.given()[0]} is for IBM hardware (ibm_…); {backend} is simulated here")
     from hybridq.cli.console import announce, bars, working
 
     with working("loading torch and qiskit"):
@@ -57,22 +142,5 @@ def evaluate_on(
     if plan.finished:
         announce(f"{plan.backend.name}: on disk already ({plan.folder})")
         return plan.folder
-
-    def confirm(cost: Cost) -> None:
-        _confirm(plan.backend, cost, yes)
-
     with bars() as progress:
-        return run_evaluation(plan, confirm=confirm, progress=progress)
-
-
-def _confirm(backend: Backend, cost: Cost, yes: bool) -> None:
-    from hybridq.cli.console import announce
-
-    if backend.simulated:
-        return
-    announce(
-        f"{backend.name}: {cost.circuits:,} circuits, {cost.executions:,} executions, about "
-        f"{cost.quantum_seconds:,.0f} quantum seconds (estimated)"
-    )
-    if not yes:
-        raise UserError(f"{backend.name} is hardware and nothing was submitted; add --yes to submit this")
+        return run_evaluation(plan, progress=progress)

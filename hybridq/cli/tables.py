@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
+from rich import box
 from rich.table import Column, Table
 
 from hybridq.cli.console import console
-from hybridq.evaluation.compare import Comparison
+from hybridq.evaluation.compare import ComparedBackend, Comparison, hardware_sentences, root
 from hybridq.evaluation.metrics import METRICS
 from hybridq.evaluation.saved import read_evaluation
 from hybridq.evaluation.statistics import Interval
+
+if TYPE_CHECKING:
+    from backends.ibm.circuit import Patch
+    from backends.ibm.plan import Plan
+
+
+ERROR_PARTS = {
+    "rms error of ⟨Z⟩": "total",
+    "  of it shot noise": "shot_noise",
+    "  of it in the noise model": "predicted",
+    "  the rest": "rest",
+}
+"""Rows of the split error; their squares add up, and a rest below 0 means less error than the model has."""
 
 
 def metrics_table(folder: Path) -> None:
@@ -43,9 +59,59 @@ def comparison_tables(comparison: Comparison) -> None:
     table.add_row("decisions that flip", *(_percent(b.flips) for b in backends))
     worst = [None if b.z_errors is None else max(error.rms for error in b.z_errors) for b in backends]
     table.add_row("worst rms error of ⟨Z⟩", *("–" if w is None else f"{w:.4f}" for w in worst))
-    table.add_row("shots", *("exact" if b.shots is None else f"{b.shots:,}" for b in backends))
+    if any(b.error_parts for b in backends):
+        for title, part in ERROR_PARTS.items():
+            table.add_row(title, *(_part(b, part) for b in backends))
+    table.add_row("shots", *(b.sampling for b in backends))
     table.add_row("depth / 2q gates", *(f"{b.depth} / {b.two_qubit_gates}" for b in backends))
     table.add_row("seconds", *("–" if b.seconds is None else f"{b.seconds:.1f}" for b in backends))
+    if any(b.hardware for b in backends):
+        each = [b.quantum_seconds_per_image for b in backends]
+        table.add_row("quantum seconds an image", *("–" if s is None else f"{s:.3f}" for s in each))
+    console.print(table)
+    for sentence in hardware_sentences(comparison):
+        console.print(sentence, markup=False)
+
+
+def plan_table(title: str, plan: Plan, patches: Sequence[Patch], images: str) -> None:
+    """What a run on hardware would send and cost."""
+    work = plan.workload
+    table = Table(title=title, box=box.SIMPLE_HEAD, show_header=False, title_justify="left", pad_edge=False)
+    errors = [patch.expected_error for patch in patches]
+    expected = f"{min(errors):.3f}" if len(errors) == 1 else f"{min(errors):.3f} to {max(errors):.3f}"
+    repeated = ", the first one repeated at the end" if any(chunk.reference for chunk in plan.chunks) else ""
+    on_all = f", {plan.references} images on all of them" if plan.references else ""
+    table.add_row("images", images)
+    table.add_row("copies of the circuit", f"{plan.copies}{on_all}")
+    table.add_row("expected error of ⟨Z⟩", f"{expected} by the calibration, unmitigated")
+    table.add_row("parameter sets", f"{plan.sets:,} at {plan.shots:,} shots")
+    table.add_row("jobs", f"{plan.jobs:,} of one PUB{repeated}")
+    table.add_row("circuits, executions", f"{plan.circuits:,}, {plan.executions:,}")
+    table.add_row("transfer", f"{_megabytes(plan.upload_bytes)} up, {_megabytes(plan.download_bytes)} down")
+    table.add_row("quantum time", f"{_seconds(plan.quantum_seconds)}, estimated", style="bold")
+    if plan.copies > 1:
+        table.add_row("one image at a time", f"would take {_seconds(plan.quantum_seconds + plan.saved_seconds)}")
+    if plan.quota_seconds is not None:
+        table.add_row("remaining quota", _seconds(plan.quota_seconds))
+    model = f"{work.rep_delay_seconds * 1e6:g} µs + {work.circuit_seconds * 1e6:.1f} µs an execution, 2 s a job"
+    table.add_row("cost model", model)
+    console.print(table)
+
+
+def patches_table(patches: Sequence[Patch]) -> None:
+    """Where the copies of a circuit are placed, and what the calibration says of those places."""
+    columns = [Column(name, justify="right") for name in ("error of ⟨Z⟩", "readout error", "two-qubit error")]
+    table = Table("copy", "qubits", *columns, box=box.SIMPLE_HEAD, pad_edge=False)
+    for number, patch in enumerate(patches):
+        readout = [sum(pair) / 2 for pair in patch.readout]
+        pairs = [error for *_, error in patch.two_qubit_errors]
+        table.add_row(
+            str(number),
+            " ".join(map(str, patch.qubits)),
+            f"{patch.expected_error:.3f}",
+            _mean_and_worst(readout),
+            _mean_and_worst(pairs),
+        )
     console.print(table)
 
 
@@ -55,6 +121,23 @@ def print_frame(frame: pd.DataFrame, title: str) -> None:
     for row in frame.itertuples(index=False):
         table.add_row(*(f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in row))
     console.print(table)
+
+
+def _part(backend: ComparedBackend, part: str) -> str:
+    value = None if backend.error_parts is None else root(getattr(backend.error_parts, part))
+    return "–" if value is None else f"{value:.4f}".replace("-", "−")
+
+
+def _mean_and_worst(errors: Sequence[float]) -> str:
+    return f"{sum(errors) / len(errors):.4f} (≤ {max(errors):.4f})" if errors else "–"
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:.1f} MB"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:,.1f} s" if seconds < 120 else f"{seconds:,.0f} s ({seconds / 60:.1f} min)"
 
 
 def _cell(interval: Interval) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,15 @@ import numpy as np
 import pandas as pd
 
 from hybridq.errors import UserError
+from hybridq.evaluation.bootstrap import draw, group_codes
 from hybridq.evaluation.metrics import METRICS
-from hybridq.evaluation.saved import SavedEvaluation, order, read_evaluation
+from hybridq.evaluation.saved import SavedEvaluation, order, read_evaluation, sampling
 from hybridq.evaluation.statistics import Interval, difference_intervals, proportion_with_interval
 from hybridq.files import whole, write_json
 
 NO_DIFFERENCE = "no difference shown"
+_PLAIN = ("shots", "depth", "two_qubit_gates", "seconds", "quantum_seconds", "quantum_seconds_per_image")
+_PARTS = ("shot_noise", "predicted", "rest", "from_model")
 _SAME_ANGLES = 1e-3
 """Radians. The same weights on the same images differ by rounding only; other weights differ by far more."""
 
@@ -32,6 +35,28 @@ class QubitError:
 
 
 @dataclass(frozen=True)
+class ErrorParts:
+    """Mean squared error of ⟨Z⟩ from the noiseless values, over all samples and qubits, and what it is made of.
+
+    ``total = shot_noise + predicted + rest``. With e = z − z_ideal and m = z_model − z_ideal, ``total`` is the mean of
+    e², ``shot_noise`` the mean of the squared standard errors, ``predicted`` the mean of m². The ``rest`` is below 0
+    where the device does better than its noise model, which mitigation makes possible.
+    """
+
+    model: str | None
+    """Backend that is taken as the noise model of this device; None where it was not evaluated on these samples."""
+    total: float
+    shot_noise: float
+    predicted: float | None
+    rest: float | None
+    rest_low: float | None
+    rest_high: float | None
+    """95 % interval of the rest, over the choice of samples (bootstrap)."""
+    from_model: float | None
+    """Mean of (z − z_model)² beyond the shot noise of both: near 0 where the device does what its model says."""
+
+
+@dataclass(frozen=True)
 class ComparedBackend:
     """One backend beside the reference. ``changes``, ``flips`` and ``z_errors`` are None for the reference itself."""
 
@@ -39,6 +64,8 @@ class ComparedBackend:
     kind: str
     simulated: bool
     metrics: dict[str, Interval]
+    samples: int
+    """Samples."""
     changes: dict[str, Interval] | None
     """Change of each metric from the reference, paired."""
     flips: Interval | None
@@ -46,10 +73,23 @@ class ComparedBackend:
     flipped: int | None
     z_errors: tuple[QubitError, ...] | None
     shots: int | None
+    sampling: str
+    """Shots, trajectories, or ``exact``, to be shown."""
     depth: int | None
     two_qubit_gates: int | None
     seconds: float | None
     quantum_seconds: float | None
+    error_parts: ErrorParts | None
+    """For a device with values drawn from shots, where the reference is exact."""
+    hardware: dict[str, Any] | None
+    """Jobs, patches, drift and service of an evaluation that was sent to a device; else None."""
+
+    @property
+    def quantum_seconds_per_image(self) -> float | None:
+        """Charged quantum seconds for each image; None on simulators and while the service has not counted."""
+        if self.hardware is None or self.quantum_seconds is None:
+            return None
+        return self.quantum_seconds / self.samples
 
     def verdict(self, metric: str) -> str:
         """``lower``, ``higher``, or that no difference is shown: the interval of the change holds 0."""
@@ -88,8 +128,11 @@ class Comparison:
             plain: dict[str, Any] = {}
             for error in b.z_errors or ():
                 plain |= {f"z{error.qubit}_mean_error": error.mean, f"z{error.qubit}_rms_error": error.rms}
-            for name in ("shots", "depth", "two_qubit_gates", "seconds", "quantum_seconds"):
+            for name in _PLAIN:
                 plain[name] = getattr(b, name)
+            if b.error_parts is not None:
+                parts = asdict(b.error_parts)
+                plain |= {f"z_squared_error_{name}": parts[name] for name in ("total", *_PARTS)}
             if b.flips is not None:
                 rows.append({"backend": b.backend, "kind": b.kind, "quantity": "flips", **_limits(b.flips)})
             rows += [{"backend": b.backend, "kind": b.kind, "quantity": k, "value": v} for k, v in plain.items()]
@@ -119,6 +162,10 @@ class Comparison:
                     "two_qubit_gates": b.two_qubit_gates,
                     "seconds": b.seconds,
                     "quantum_seconds": b.quantum_seconds,
+                    "quantum_seconds_per_image": b.quantum_seconds_per_image,
+                    "error_parts": b.error_parts and asdict(b.error_parts),
+                    "drift": b.hardware and b.hardware["drift"],
+                    "patches": b.hardware and b.hardware["patches"],
                 }
                 for b in self.backends
             ],
@@ -154,7 +201,10 @@ def compare(evaluations: Sequence[SavedEvaluation], *, seed: int = 0) -> Compari
         samples=len(reference.ids),
         groups=reference.metrics["groups"],
         interval=reference.metrics["interval"],
-        backends=(_compared(reference, None, seed), *(_compared(other, reference, seed) for other in others)),
+        backends=(
+            _compared(reference, None, seed),
+            *(_compared(e, reference, seed, noise_model(e, others)) for e in others),
+        ),
     )
 
 
@@ -165,8 +215,108 @@ def write_comparison(comparison: Comparison, run: Path) -> None:
     write_json(run / "comparison.json", comparison.as_dict())
 
 
-def _compared(evaluation: SavedEvaluation, reference: SavedEvaluation | None, seed: int) -> ComparedBackend:
-    changes = flips = flipped = z_errors = None
+def noise_model(evaluation: SavedEvaluation, others: Sequence[SavedEvaluation]) -> SavedEvaluation | None:
+    """Of the other evaluations the one that simulates the device of this one: its calibration of the moment
+    (``ibm_torino@noise``) before the stored one (``fake_torino``), exact before sampled."""
+    hardware = evaluation.record.get("hardware")
+    if hardware is None:
+        return None
+    device = str(hardware["device"])
+    names = (f"{device}@noise", device.replace("ibm_", "fake_", 1))
+    found = [e for name in names for e in sorted(others, key=order) if _base(e) == name and not _scaled(e)]
+    return min(found, key=lambda e: (names.index(_base(e)), e.record.get("shots") is not None), default=None)
+
+
+def error_parts(
+    evaluation: SavedEvaluation, reference: SavedEvaluation, model: SavedEvaluation | None, seed: int = 0
+) -> ErrorParts:
+    """Split the squared error of ⟨Z⟩; see :class:`ErrorParts`. All three are of the same samples."""
+    rows = evaluation.rows_of(reference.ids)
+    values = evaluation.values[rows]
+    error, shot_noise = (values - reference.values) ** 2, evaluation.standard_errors[rows] ** 2
+    if model is None:
+        return ErrorParts(None, float(error.mean()), float(shot_noise.mean()), None, None, None, None, None)
+    model_rows = model.rows_of(reference.ids)
+    simulated, model_noise = model.values[model_rows], model.standard_errors[model_rows] ** 2
+    predicted = (simulated - reference.values) ** 2 - model_noise
+    apart = (values - simulated) ** 2 - shot_noise - model_noise
+    rest = (error - shot_noise - predicted).mean(axis=1)
+    codes = group_codes(reference.groups, len(rest))
+    drawn = np.concatenate([w @ rest / w.sum(axis=1) for w in draw(reference.labels, codes, seed)])
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    return ErrorParts(
+        model=model.backend,
+        total=float(error.mean()),
+        shot_noise=float(shot_noise.mean()),
+        predicted=float(predicted.mean()),
+        rest=float(rest.mean()),
+        rest_low=float(low),
+        rest_high=float(high),
+        from_model=float(apart.mean()),
+    )
+
+
+def hardware_sentences(comparison: Comparison) -> list[str]:
+    """What has to be said with the numbers of evaluations that were sent to a device; nothing where there is none."""
+    said = []
+    for b in comparison.backends:
+        if b.hardware is not None:
+            said += [f"{b.backend}: {sentence}" for sentence in device_sentences(b.hardware, b.simulated)]
+            if b.error_parts is not None and b.error_parts.model is None:
+                said.append(
+                    f"{b.backend}: its error is not split further without a noise model of the same images; evaluate "
+                    f"{b.hardware['device']}@noise too."
+                )
+    return said
+
+
+def device_sentences(hardware: dict[str, Any], simulated: bool) -> list[str]:
+    """Who answered, which patches are suspect, and whether the device drifted: a sentence each."""
+    said = []
+    if simulated:
+        said.append(
+            f"{hardware['service']} answered, which is no service of IBM's: this is a simulated device, no measurement."
+        )
+    if hardware["copies"] > 1:
+        suspect = [str(number) for number, patch in enumerate(hardware["patches"]) if patch.get("suspect")]
+        what = f"suspect: {', '.join(suspect)}" if suspect else "none suspect by the reference images"
+        said.append(
+            f"{hardware['copies']} images ran at once, each on a patch of its own ({what}); crosstalk between patches "
+            f"is in no noise model here."
+        )
+    if hardware["drift"] is not None:
+        said.append(drift_sentence(hardware["drift"]))
+    return said
+
+
+def drift_sentence(drift: dict[str, float]) -> str:
+    """How far the first chunk had moved when it was repeated at the end."""
+    # The rms of n standard normal values is 1 ± 1/√(2n).
+    drifted = drift["in_errors"] > 1 + 3 / np.sqrt(2 * drift["values"])
+    verdict = f"drift, {drift['in_errors']:.1f} standard errors" if drifted else "no drift shown"
+    return (
+        f"Repeated at the end, the first job's ⟨Z⟩ had moved by {drift['rms']:.4f} rms, where shots alone give "
+        f"{drift['shot_noise']:.4f}: {verdict}."
+    )
+
+
+def root(square: float | None) -> float | None:
+    """The root of a mean square for reading, with the sign of the square."""
+    return None if square is None else float(np.sign(square) * np.sqrt(abs(square)))
+
+
+def _base(evaluation: SavedEvaluation) -> str:
+    return evaluation.backend.partition(":")[0]
+
+
+def _scaled(evaluation: SavedEvaluation) -> bool:
+    return "scale=" in evaluation.backend
+
+
+def _compared(
+    evaluation: SavedEvaluation, reference: SavedEvaluation | None, seed: int, model: SavedEvaluation | None = None
+) -> ComparedBackend:
+    changes = flips = flipped = z_errors = parts = None
     if reference is not None:
         rows = evaluation.rows_of(reference.ids)
         probabilities, values = evaluation.probabilities[rows], evaluation.values[rows]
@@ -180,21 +330,27 @@ def _compared(evaluation: SavedEvaluation, reference: SavedEvaluation | None, se
             QubitError(qubit, float(error[:, qubit].mean()), float(np.sqrt((error[:, qubit] ** 2).mean())))
             for qubit in range(error.shape[1])
         )
+        if "hardware" in evaluation.record and reference.kind == "noiseless":
+            parts = error_parts(evaluation, reference, model, seed)
     record = evaluation.record
     return ComparedBackend(
         backend=evaluation.backend,
         kind=evaluation.kind,
         simulated=bool(record["simulated"]),
         metrics=evaluation.metrics["metrics"],
+        samples=len(evaluation.ids),
         changes=changes,
         flips=flips,
         flipped=flipped,
         z_errors=z_errors,
         shots=record.get("shots"),
+        sampling=sampling(record),
         depth=record.get("depth"),
         two_qubit_gates=record.get("two_qubit_gates"),
         seconds=record.get("seconds"),
         quantum_seconds=record.get("quantum_seconds"),
+        error_parts=parts,
+        hardware=record.get("hardware"),
     )
 
 

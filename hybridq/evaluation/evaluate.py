@@ -1,14 +1,12 @@
-"""Trained weights on a backend: all angles first, then the backend, then the decision."""
+"""Trained weights on a simulated backend: all angles first, then the backend, then the decision.
+
+The same three steps on hardware, where days may lie between them, are in :mod:`hybridq.evaluation.hardware`.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,17 +17,25 @@ import torch
 from numpy.typing import NDArray
 
 from backends import open_backend
-from backends.contract import Backend, CircuitProgram, CompiledCircuit, Cost
+from backends.contract import Backend, CircuitProgram, CompiledCircuit
+from backends.names import parse_name
 from hybridq.config import Data
 from hybridq.data.images import load_image_files, load_images
 from hybridq.data.manifest import Manifest
 from hybridq.data.sources import load_manifest
 from hybridq.data.transforms import to_float
 from hybridq.errors import UserError
-from hybridq.evaluation.statistics import metrics_with_intervals
-from hybridq.files import write_json
+from hybridq.evaluation.selection import (
+    Selection,
+    choose_images,
+    folder_name,
+    key_of,
+    weights_digest,
+    write_evaluation,
+)
 from hybridq.models import HybridModel
 from hybridq.models.saved import circuit_spec, load_model
+from hybridq.quantum.exact import run_exactly, takes_over
 from hybridq.runs import Run
 
 BATCH = 256
@@ -43,11 +49,7 @@ class Evaluation:
     run: Run
     backend: Backend
     program: CircuitProgram
-    split: str
-    selection: str
-    manifest: Manifest
-    rows: pd.DataFrame
-    """The chosen rows of the manifest."""
+    selection: Selection
     folder: Path
 
     @property
@@ -63,88 +65,65 @@ def plan_evaluation(
 
     ``limit`` takes that many images, drawn with the run's seed, with the split's class proportions if ``stratified``.
     Raises :class:`UserError` when the data no longer hold the run's images, when the split does not exist or when the
-    limit leaves a class empty.
+    limit leaves a class empty, and for hardware.
     """
     experiment = run.experiment()
+    if parse_name(backend_name).kind == "ibm":
+        raise UserError(f"{backend_name} is hardware, which hybridq.evaluation.hardware evaluates")
     backend = open_backend(backend_name, seed=experiment.seed)
-    splits = run.read_splits()
-    wanted = splits[splits["split"] == split]
-    if wanted.empty:
-        raise UserError(f"--split {split}: {run.splits} has {', '.join(sorted(set(splits['split'])))}")
-    selection = "all"
-    if limit is not None and limit < len(wanted):
-        wanted = _draw(wanted, limit, stratified, experiment.seed)
-        selection = f"{limit} of {int((splits['split'] == split).sum())}{', stratified' if stratified else ''}"
-    if wanted["label"].nunique() < 2:
-        raise UserError(f"--limit {limit}: the chosen images of split {split} are all of one class; choose more")
-    manifest = _manifest(experiment.data, experiment.seed)
-    rows = manifest.table[manifest.table["id"].isin(set(wanted["id"]))]
-    if len(rows) != len(wanted):
-        lost = sorted(set(wanted["id"]) - set(rows["id"]))
-        raise UserError(
-            f"{experiment.data.source}: {len(lost)} of the run's {split} images are no longer there, such as {lost[0]}"
-        )
+    selection = choose_images(run, split, limit, stratified)
+    _image_rows(run, selection)
     key = {
         "backend": backend.name,
         "split": split,
-        "samples": rows["id"].tolist(),
-        "weights": _digest(run.weights),
+        "samples": selection.ids,
+        "weights": weights_digest(run),
         "seed": experiment.seed,
     }
-    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:8]
-    slug = "".join(c if c.isalnum() else "-" for c in backend.name).strip("-")
-    program = circuit_spec(experiment.model).build()
-    return Evaluation(run, backend, program, split, selection, manifest, rows, run.evaluations / f"{slug}-{digest}")
+    if "@" in backend.name:  # another calibration is another evaluation
+        key["calibrated"] = getattr(backend, "calibrated", None)
+    folder = run.evaluations / folder_name(backend.name, key_of(key))
+    return Evaluation(run, backend, circuit_of(run), selection, folder)
 
 
-def evaluate(evaluation: Evaluation, *, confirm: Callable[[Cost], None], progress: Progress) -> Path:
-    """Run it, write its folder whole, and return the folder; a finished one is returned as it is.
+def circuit_of(run: Run) -> CircuitProgram:
+    """The quantum circuit of a run's model."""
+    return circuit_spec(run.experiment().model).build()
 
-    ``confirm`` is shown the cost before anything is run or submitted and raises to stop.
-    """
+
+def evaluate(evaluation: Evaluation, *, progress: Progress) -> Path:
+    """Run it, write its folder whole, and return the folder; a finished one is returned as it is."""
     if evaluation.finished:
         return evaluation.folder
-    run, backend, table = evaluation.run, evaluation.backend, evaluation.rows
+    run, backend, selection = evaluation.run, evaluation.backend, evaluation.selection
     compiled = backend.compile(evaluation.program)
-    confirm(backend.cost(compiled, len(table)))
     model = load_model(run)
-    h, u = _angles(evaluation, model, progress)
+    h, u = _angles(run, selection, model, progress)
     q, record, standard_errors = _expectations(backend, compiled, model, u, progress)
-    probabilities = _decide(model, h, q)
-    groups = table["group"].tolist() if (table["group"] != "").any() else None
-    metrics = metrics_with_intervals(
-        table["label"].to_numpy(np.int64),
-        probabilities,
-        groups=groups,
+    return write_evaluation(
+        evaluation.folder,
+        selection,
+        angles=u,
+        values=q,
+        standard_errors=standard_errors,
+        probabilities=_decide(model, h, q),
+        record=record,
         seed=run.experiment().seed,
-        split=evaluation.split,
     )
-    record |= {
-        "split": evaluation.split,
-        "samples": len(table),
-        "selection": evaluation.selection,
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    partial = evaluation.folder.with_name(f".{evaluation.folder.name}.{os.getpid()}.partial")
-    partial.mkdir(parents=True)
-    try:
-        predictions_table(table, probabilities).to_csv(partial / "predictions.csv", index=False)
-        np.savez(partial / "expectations.npz", angles=u, values=q, standard_errors=standard_errors)
-        write_json(partial / "record.json", record)
-        write_json(partial / "metrics.json", metrics)
-        partial.rename(evaluation.folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return evaluation.folder
 
 
-def predictions_table(table: pd.DataFrame, probabilities: NDArray[np.float64]) -> pd.DataFrame:
-    """Columns id, group, label, predicted, p_0, p_1, …"""
-    result = table[["id", "group", "label"]].reset_index(drop=True)
-    result["predicted"] = probabilities.argmax(axis=1)
-    for index in range(probabilities.shape[1]):
-        result[f"p_{index}"] = probabilities[:, index]
-    return result
+def compute_angles(
+    run: Run, selection: Selection, progress: Progress
+) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:
+    """Features (N, d) and angles (N, Q) of the images, and the weights (W,) of the circuit."""
+    model = load_model(run)
+    h, u = _angles(run, selection, model, progress)
+    return h.numpy(), u, model.circuit.weight.detach().double().numpy()
+
+
+def decide(run: Run, features: NDArray[np.float32], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probabilities (N, C) from features (N, d) and expectation values (N, Q)."""
+    return _decide(load_model(run), torch.from_numpy(features), values)
 
 
 def predict_files(run: Run, paths: list[Path]) -> pd.DataFrame:
@@ -165,8 +144,18 @@ def _manifest(data: Data, seed: int) -> Manifest:
     return load_manifest(data.source, data, seed)
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _image_rows(run: Run, selection: Selection) -> tuple[Manifest, pd.DataFrame]:
+    """The images in the data as they are now; raises :class:`UserError` where some are no longer there."""
+    experiment = run.experiment()
+    manifest = _manifest(experiment.data, experiment.seed)
+    rows = manifest.table.set_index("id", drop=False)
+    lost = [name for name in selection.ids if name not in rows.index]
+    if lost:
+        raise UserError(
+            f"{experiment.data.source}: {len(lost)} of the run's {selection.split} images are no longer there, such as "
+            f"{min(lost)}"
+        )
+    return manifest, rows.loc[selection.ids].reset_index(drop=True)
 
 
 _Angles = tuple[torch.Tensor, NDArray[np.float64]]
@@ -174,14 +163,15 @@ _last_angles: dict[tuple[str, tuple[str, ...]], _Angles] = {}
 """Features and angles of the last weights and samples: they do not depend on the backend."""
 
 
-def _angles(evaluation: Evaluation, model: HybridModel, progress: Progress) -> _Angles:
-    key = (_digest(evaluation.run.weights), tuple(evaluation.rows["id"]))
+def _angles(run: Run, selection: Selection, model: HybridModel, progress: Progress) -> _Angles:
+    key = (weights_digest(run), tuple(selection.ids))
     if key not in _last_angles:
         _last_angles.clear()
+        manifest, rows = _image_rows(run, selection)
         images = load_images(
-            evaluation.manifest,
-            evaluation.run.experiment().data.size,
-            rows=evaluation.rows,
+            manifest,
+            run.experiment().data.size,
+            rows=rows,
             progress=lambda done, total: progress("loading images", done, total),
         )
         _last_angles[key] = _compute_angles(model, images, progress)
@@ -202,27 +192,17 @@ def _expectations(
     backend: Backend, compiled: CompiledCircuit, model: HybridModel, u: NDArray[np.float64], progress: Progress
 ) -> tuple[NDArray[np.float64], dict[str, Any], NDArray[np.float64]]:
     progress(f"running on {backend.name}", 0, 1)
-    result = backend.run(compiled, u, model.circuit.weight.detach().double().numpy())
+    weights = model.circuit.weight.detach().double().numpy()
+    result = run_exactly(backend, compiled, u, weights) or backend.run(compiled, u, weights)
     progress(f"running on {backend.name}", 1, 1)
-    return result.values, dict(result.record), result.standard_errors
+    note = takes_over(backend, u.shape[1]) if backend.simulated and backend.shots is None else None
+    record = dict(result.record)
+    if note is not None:
+        record["note"] = f"{note}; {record['note']}" if "note" in record else note
+    return result.values, record, result.standard_errors
 
 
 def _decide(model: HybridModel, h: torch.Tensor, q: NDArray[np.float64]) -> NDArray[np.float64]:
     with torch.inference_mode():
         logits = model.decide(h, torch.as_tensor(q, dtype=h.dtype))
         return logits.double().softmax(dim=1).numpy()
-
-
-def _draw(table: pd.DataFrame, limit: int, stratified: bool, seed: int) -> pd.DataFrame:
-    if limit < 1:
-        raise UserError(f"--limit {limit}: at least 1")
-    rng = np.random.default_rng(seed)
-    shuffled = table.iloc[rng.permutation(len(table))]
-    if not stratified:
-        return shuffled.head(limit)
-    # Largest remainders: class counts add up to the limit and are as near the proportions as whole numbers allow.
-    shares = shuffled["label"].value_counts(normalize=True).sort_index() * limit
-    counts = shares.astype(int)
-    for label in (shares - counts).sort_values(ascending=False).index[: limit - int(counts.sum())]:
-        counts[label] += 1
-    return pd.concat([shuffled[shuffled["label"] == label].head(count) for label, count in counts.items()])

@@ -55,6 +55,14 @@ class SavedEvaluation:
         return np.array([row[name] for name in ids], dtype=np.int64)
 
 
+def sampling(record: dict[str, Any]) -> str:
+    """How often each circuit ran: shots, trajectories, or ``exact``."""
+    shots, trajectories = record.get("shots"), record.get("trajectories")
+    if shots:
+        return f"{shots:,}"
+    return f"{trajectories:,} trajectories" if trajectories else "exact"
+
+
 def read_evaluation(folder: Path) -> SavedEvaluation:
     """One evaluation folder; raises :class:`UserError` naming the file that is missing, unreadable or does not fit."""
     for name in FILES:

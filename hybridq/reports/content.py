@@ -13,9 +13,17 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from hybridq.evaluation.compare import NO_DIFFERENCE, ComparedBackend, Comparison, compare
+from hybridq.evaluation.compare import (
+    NO_DIFFERENCE,
+    ComparedBackend,
+    Comparison,
+    ErrorParts,
+    compare,
+    device_sentences,
+    root,
+)
 from hybridq.evaluation.metrics import METRICS
-from hybridq.evaluation.saved import SavedEvaluation, read_evaluations
+from hybridq.evaluation.saved import SavedEvaluation, read_evaluations, sampling
 from hybridq.evaluation.statistics import Interval
 from hybridq.reports import figures
 from hybridq.reports.style import colour, css_name, inline_svg
@@ -46,6 +54,19 @@ class Results:
     overview: list[Drawn]
     confusions: list[Drawn]
     scatters: list[Drawn]
+    devices: list[Device]
+
+
+@dataclass(frozen=True)
+class Device:
+    """An evaluation that was sent to a device."""
+
+    backend: str
+    sentences: list[str]
+    parts: ErrorParts | None
+    patches: list[dict[str, Any]]
+    """One row a copy: qubits, expected error and, with several copies, how it read the reference images."""
+    cost: str
 
 
 def results(run: Run, classes: Sequence[str]) -> list[Results]:
@@ -53,9 +74,43 @@ def results(run: Run, classes: Sequence[str]) -> list[Results]:
     together: dict[frozenset[str], list[SavedEvaluation]] = {}
     for evaluation in read_evaluations(run.folder):
         together.setdefault(frozenset(evaluation.ids), []).append(evaluation)
-    sets = sorted(together.values(), key=lambda evaluations: -len(evaluations[0].ids))
+    sets = sorted(map(_latest, together.values()), key=lambda evaluations: -len(evaluations[0].ids))
     seed = run.experiment().seed
     return [_results(evaluations, classes, f"set{number}", seed) for number, evaluations in enumerate(sets)]
+
+
+def _latest(evaluations: Sequence[SavedEvaluation]) -> list[SavedEvaluation]:
+    """Of evaluations of one name (calibrations of two days, say) the one that finished last, in the order given."""
+    last = {e.backend: e for e in sorted(evaluations, key=lambda e: str(e.record.get("finished", "")))}
+    return [e for e in evaluations if last[e.backend] is e]
+
+
+def _devices(evaluations: Sequence[SavedEvaluation], comparison: Comparison | None) -> list[Device]:
+    parts = {b.backend: b.error_parts for b in comparison.backends} if comparison else {}
+    found = []
+    for e in evaluations:
+        hardware = e.record.get("hardware")
+        if hardware is not None:
+            found.append(
+                Device(
+                    backend=e.backend,
+                    sentences=device_sentences(hardware, bool(e.record["simulated"])),
+                    parts=parts.get(e.backend),
+                    patches=hardware["patches"],
+                    cost=_cost(e.record),
+                )
+            )
+    return found
+
+
+def _cost(record: dict[str, Any]) -> str:
+    """What an evaluation on a device cost, a sentence."""
+    jobs, charged = len(record["hardware"]["jobs"]), record.get("quantum_seconds")
+    estimated = f"{record['estimated_quantum_seconds']:,.1f} were estimated"
+    if charged is None:
+        return f"{jobs} jobs; the service has not counted their quantum seconds yet ({estimated})."
+    each = charged / record["samples"]
+    return f"{jobs} jobs, {charged:,.1f} quantum seconds charged ({estimated}): {each:.3f} for each image."
 
 
 def _results(evaluations: list[SavedEvaluation], classes: Sequence[str], name: str, seed: int) -> Results:
@@ -110,6 +165,7 @@ def _results(evaluations: list[SavedEvaluation], classes: Sequence[str], name: s
         overview=overview,
         confusions=confusions,
         scatters=scatters,
+        devices=_devices(evaluations, comparison),
     )
 
 
@@ -198,6 +254,11 @@ def limits(results: list[Results], data: dict[str, Any], qubits: int | None) -> 
     if qubits is not None:
         said.append(f"A quantum advantage: {qubits} qubit{'' if qubits == 1 else 's'} can be simulated on a laptop.")
     evaluations = [e for result in results for e in result.evaluations]
+    if any((e.record.get("hardware") or {}).get("copies", 1) > 1 for e in evaluations):
+        said.append(
+            "Crosstalk: several copies of the circuit ran on one chip at once, and no noise model here has any; what "
+            "it adds is in the rest of the error of ⟨Z⟩, together with everything else that no calibration shows."
+        )
     if any(e.kind in {"simulated device", "noise model"} for e in evaluations):
         said.append(
             "How real hardware would do: simulated devices use stored calibrations or simple noise models, which are "
@@ -227,6 +288,12 @@ def signed(value: float) -> str:
     return "0.000" if text in {"+0.000", "-0.000"} else text.replace("-", "−")
 
 
+def root_mean_square(square: float | None) -> str:
+    """The root of a mean square, four decimals, with the sign of the square; a dash for None."""
+    value = root(square)
+    return "–" if value is None else f"{value:.4f}".replace("-", "−")
+
+
 def moment(iso: str) -> str:
     """An ISO time as a reader wants it, such as ``2026-01-05 10:00 UTC``; anything else as it is."""
     try:
@@ -242,7 +309,9 @@ def record_rows(evaluations: Sequence[SavedEvaluation]) -> list[tuple[str, list[
         ("What it is", lambda r: f"{r['kind']}{'' if r['simulated'] else ' (a real quantum device)'}"),
         ("Split", lambda r: f"{r['split']}, {r['selection']}"),
         ("Images", lambda r: f"{r['samples']:,}"),
-        ("Shots per circuit", lambda r: f"{r['shots']:,}" if r.get("shots") else "exact values"),
+        ("Shots per circuit", sampling),
+        ("Computed by", lambda r: r.get("method")),
+        ("Note", lambda r: r.get("note")),
         ("Depth", lambda r: r.get("depth")),
         ("Two-qubit gates", lambda r: r.get("two_qubit_gates")),
         ("Device qubits", lambda r: r.get("layout")),
@@ -250,6 +319,9 @@ def record_rows(evaluations: Sequence[SavedEvaluation]) -> list[tuple[str, list[
         ("Jobs", lambda r: r.get("job_ids")),
         ("Seconds", lambda r: f"{r['seconds']:.1f}" if r.get("seconds") is not None else None),
         ("Quantum seconds", lambda r: f"{r['quantum_seconds']:.1f}" if r.get("quantum_seconds") else None),
+        ("Copies on the chip", lambda r: r["hardware"]["copies"] if r.get("hardware") else None),
+        ("Asked of the service", lambda r: _asked(r["options"]) if r.get("hardware") else None),
+        ("Answered by", lambda r: r["hardware"]["service"] if r.get("hardware") else None),
         ("Finished", lambda r: r.get("finished")),
     ]
     filled = [(title, [_cell(of(e.record)) for e in evaluations]) for title, of in rows]
@@ -273,6 +345,11 @@ def _cell(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(_cell(part) for part in value)
     return moment(str(value))
+
+
+def _asked(options: dict[str, Any]) -> str:
+    """The options that were given, without those that were left to the service."""
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in options.items() if value is not None)
 
 
 def _change_sentence(backend: ComparedBackend, samples: int) -> str:

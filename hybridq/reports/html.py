@@ -68,6 +68,7 @@ def _environment() -> Environment:
     )
     environment.filters["breakable"] = lambda name: escape(name).replace(",", Markup(",<wbr>"))
     environment.filters["signed"] = content.signed
+    environment.filters["root"] = content.root_mean_square
     environment.filters["moment"] = content.moment
     environment.filters["pretty_json"] = content.as_json
     environment.globals["record_rows"] = content.record_rows

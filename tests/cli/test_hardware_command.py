@@ -3,58 +3,301 @@
 from __future__ import annotations
 
 import json
-import shutil
+import os
+import pty
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
-from loopback import Loopback
+from hardware_cli import KEY, Command, holding, settings, start
+from loopback import Loopback, LoopbackProcess
 
-from hybridq.cli.main import main
+from backends.ibm.ledger import Ledger
 
-KEY = "loopback-key-0123456789-never-shown"
+PLAIN = ("--backend", "ibm_torino", "--shots", 256, "--resilience", 0, "--copies", 1)
 
 
-def test_hardware_shows_its_cost_waits_for_yes_and_keeps_the_token_out_of_everything(
-    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = Path(shutil.copytree(tiny_run, tmp_path / "tiny"))
-    command = ["hybridq", "evaluate", str(run), "--backend", "ibm_torino:shots=1024,resilience=0", "--limit", "6"]
-    with Loopback("torino", key=KEY, seed=3) as server:
-        for name, value in server.environment.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setattr(sys, "argv", [*command, "--stratified"])
-        with pytest.raises(SystemExit) as refused:
-            main()
-        assert refused.value.code == 2
-        shown = capsys.readouterr()
-        assert "6 circuits, 6,144 executions, about 4 quantum seconds (estimated)" in shown.out
-        assert "nothing was submitted; add --yes" in shown.err
-        assert server.jobs == {}
-        assert not (run / "evaluations").exists()
-
-        monkeypatch.setattr(sys, "argv", [*command, "--stratified", "--yes"])
-        with pytest.raises(SystemExit) as done:
-            main()
-        assert done.value.code == 0
-        assert len(server.jobs) == 1
+def the_evaluation(run: Path) -> Path:
+    """The one folder with results."""
     (folder,) = (run / "evaluations").iterdir()
-    record = json.loads((folder / "record.json").read_text())
-    assert (record["simulated"], record["shots"], record["samples"]) == (False, 1024, 6)
-    written = "".join(path.read_text(errors="replace") for path in run.rglob("*") if path.is_file())
-    assert KEY not in written + "".join(capsys.readouterr())
+    return folder
+
+
+def record_of(folder: Path) -> dict[str, object]:
+    return dict(json.loads((folder / "record.json").read_text()))
+
+
+def test_the_plan_is_shown_and_nothing_is_submitted_without_yes(run: Path, server: Loopback, hybridq: Command) -> None:
+    command = ("evaluate", run, *PLAIN, "--limit", 6, "--stratified")
+    shown = hybridq(*command)
+    assert shown.code == 2
+    assert "add --yes" in shown.error
+    for part in ("6 of split test", "6 at 256 shots", "1 of one PUB", "6, 1,536", "estimated", "600 s (10.0 min)"):
+        assert part in shown.out
+    dry = hybridq(*command, "--dry-run")
+    assert (dry.code, dry.out.strip().splitlines()[-1]) == (0, "nothing was submitted (--dry-run)")
+    assert server.jobs == {}
+    assert not (run / "evaluations").exists()
+    assert not (run / "hardware").exists()
+
+
+def test_an_evaluation_is_paid_once_and_a_repetition_on_purpose(run: Path, server: Loopback, hybridq: Command) -> None:
+    command = ("evaluate", run, *PLAIN, "--limit", 6, "--stratified", "--yes")
+    first = hybridq(*command)
+    assert first.code == 0, first
+    record = record_of(the_evaluation(run))
+    assert record["backend"] == "ibm_torino:shots=256,resilience=0,copies=1"
+    assert (record["shots"], record["samples"], record["selection"]) == (256, 6, "6 of 8, stratified")
+    assert record["quantum_seconds"] == pytest.approx(server.charged_seconds)
+    assert len(server.jobs) == 1
+
+    again = hybridq("evaluate", run, "--backend", "ibm_torino:resilience=0,copies=1,shots=256", *command[-4:])
+    assert "on disk already" in again.out
+    assert len(server.jobs) == 1
+
+    repeated = hybridq(*command, "--repeat", "second day")
+    assert repeated.code == 0
+    assert len(server.jobs) == 2
+    names = {record_of(folder)["backend"] for folder in (run / "evaluations").iterdir()}
+    assert "ibm_torino:shots=256,resilience=0,copies=1 (repeat second day)" in names
+
+
+def test_default_options_written_out_are_the_same_evaluation(run: Path, server: Loopback, hybridq: Command) -> None:
+    command = ("evaluate", run, "--backend", "ibm_torino:copies=1", "--limit", 4)
+    server.queue_seconds = 60
+    assert hybridq(*command, "--yes", "--detach").code == 0
+    assert "goes on" in hybridq(*command, "--shots", 4096, "--resilience", 1, "--dry-run").out
+    assert len(server.jobs) == 1
+
+
+def test_over_budget_says_which_limit_fits_and_submits_nothing(run: Path, server: Loopback, hybridq: Command) -> None:
+    command = ("evaluate", run, *PLAIN, "--split", "train", "--yes")
+    error = hybridq.refused(*command, "--max-quantum-seconds", 3)
+    limit = error.partition("--limit ")[2].split()[0]
+    assert "--shots" in error
+    assert server.jobs == {}
+    assert hybridq(*command, "--max-quantum-seconds", 3, "--limit", limit).code == 0
+    assert server.charged_seconds <= 3
+
+
+def test_over_the_remaining_quota_is_refused_before_anything_is_sent(
+    run: Path, server: Loopback, hybridq: Command
+) -> None:
+    server.consumed_seconds = 598.5
+    error = hybridq.refused("evaluate", run, *PLAIN, "--yes")
+    assert "remain of the quota" in error
+    assert server.jobs == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--backend", "ibm_torino", "--shots", 100), "a multiple of 32"),
+        (("--backend", "ibm_torino", "--resilience", 3), "resilience = 3"),
+        (("--backend", "ibm_torino", "--dd", "XYZ"), "dd = XYZ; XX, XpXm or XY4"),
+        (("--backend", "ibm_torino", "--copies", "many"), "copies = 'many'"),
+        (("--backend", "ibm_torino", "--precision", 0.1, "--shots", 64), "give one of them"),
+        (("--backend", "ibm_torino:shots=64", "--shots", 64), "shots is given twice"),
+        (("--backend", "aer", "--resilience", 0), "aer has no option 'resilience'"),
+        (("--backend", "aer", "--detach"), "--detach is for IBM hardware"),
+        (("--backend", "fake_torino", "--max-quantum-seconds", 9), "--max-quantum-seconds is for IBM hardware"),
+        (("--backend", "ibm_torino", "--repeat", " "), "--repeat needs a label"),
+        (("--backend", "ibm_turin"), "no device ibm_turin; it has ibm_torino"),
+        pytest.param(
+            ("--backend", "ibm_torino", "--copies", 99), "99 copies of 4 qubits do not fit", marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_wrong_options_are_one_sentence(
+    options: tuple[object, ...], sentence: str, run: Path, server: Loopback, hybridq: Command
+) -> None:
+    assert sentence in hybridq.refused("evaluate", run, *options, "--yes")
+    assert server.jobs == {}
+
+
+def test_options_reach_the_wire_and_the_record(run: Path, server: Loopback, hybridq: Command) -> None:
+    options = ("--dd", "XY4", "--twirl-gates", "--no-mitigation", "--reference-chunk", "--shots", 320)
+    assert hybridq("evaluate", run, "--backend", "ibm_torino:copies=1", *options, "--limit", 4, "--yes").code == 0
+    record = record_of(the_evaluation(run))
+    assert record["backend"] == ("ibm_torino:shots=320,resilience=1,dd=XY4,twirl_gates=on,mitigation=off,copies=1")
+    settled = record["hardware"]["options"]  # type: ignore[index]
+    assert settled["dynamical_decoupling"]["sequence_type"] == "XY4"
+    assert settled["twirling"]["enable_gates"] is True
+    assert settled["resilience"]["measure_mitigation"] is False
+    assert [job.executions for job in server.jobs.values()] == [4 * 320, 4 * 320]
+    assert record["hardware"]["drift"]["rms"] < 0.2  # type: ignore[index]
+
+
+def test_a_server_on_this_machine_is_called_simulated_everywhere(run: Path, server: Loopback, hybridq: Command) -> None:
+    done = hybridq("evaluate", run, *PLAIN, "--limit", 6, "--yes")
+    assert "no service of IBM's" in done.out
+    record = record_of(the_evaluation(run))
+    assert (record["kind"], record["simulated"]) == ("simulated device", True)
+
+
+def test_detached_jobs_are_collected_by_the_same_command(run: Path, server: Loopback, hybridq: Command) -> None:
+    command = ("evaluate", run, *PLAIN, "--reference-chunk", "--limit", 6, "--yes")
+    server.queue_seconds = 2
+    left = hybridq(*command, "--detach")
+    assert left.code == 0
+    assert "2 jobs are submitted" in left.out
+    assert not (run / "evaluations").exists()
+    dry = hybridq(*command, "--dry-run")
+    assert "goes on with 0 of 2 chunks finished, 2 at IBM, 0 to send" in dry.out
+    posts = [path for method, _, path, _ in server.requests if method == "POST" and path.endswith("/jobs")]
+    done = hybridq(*command)
+    assert done.code == 0
+    assert "results: " in done.out
+    assert len(posts) == len(server.jobs) == 2
+
+
+def test_a_failed_chunk_is_named_and_sent_again_alone(run: Path, server: Loopback, hybridq: Command) -> None:
+    command = ("evaluate", run, *PLAIN, "--reference-chunk", "--limit", 6, "--yes")
+    server.faults.add("POST /jobs", "job_fails", nth=2, message="The qubits are on strike.")
+    error = hybridq.refused(*command)
+    assert "The qubits are on strike" in error
+    assert "1 of 2 chunks are finished and kept" in error
+    assert not (run / "evaluations").exists()
+    over = hybridq.refused(*command, "--max-quantum-seconds", 3)
+    assert "nothing more was sent" in over
+    assert len(server.jobs) == 2
+    assert hybridq(*command).code == 0
+    assert len(server.jobs) == 3
+
+
+def test_a_second_process_on_the_same_evaluation_refuses(
+    run: Path, server: Loopback, hybridq: Command, ledger_path: Path
+) -> None:
+    command = ("evaluate", run, *PLAIN, "--limit", 6, "--yes")
+    server.queue_seconds = 60
+    assert hybridq(*command, "--detach").code == 0
+    ledger = Ledger(ledger_path)
+    (evaluation,) = ledger.evaluations()
+    with ledger.lock(evaluation.key):
+        assert "is at work on this evaluation" in hybridq.refused(*command)
+    assert len(server.jobs) == 1
+
+
+@pytest.mark.slow
+def test_other_weights_are_another_evaluation(run: Path, server: Loopback, hybridq: Command) -> None:
+    from safetensors.torch import load_file, save_file
+
+    command = ("evaluate", run, *PLAIN, "--limit", 6, "--yes")
+    assert hybridq(*command).code == 0
+    weights = load_file(run / "model.safetensors")
+    weights["circuit.weight"] += 0.1
+    save_file(weights, run / "model.safetensors")
+    assert hybridq(*command).code == 0
+    assert len(server.jobs) == 2
+    assert len(list((run / "evaluations").iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("where", "kind", "options"),
+    [
+        pytest.param("POST /identity/token", "401", {"count": None}, marks=pytest.mark.slow),
+        pytest.param("POST /jobs", "403", {}, marks=pytest.mark.slow),
+        pytest.param("POST /jobs", "quota", {}, marks=pytest.mark.slow),
+        ("POST /jobs", "job_fails", {"message": "It failed."}),
+    ],
+)
+def test_the_key_is_in_nothing_that_a_failing_run_writes(
+    where: str, kind: str, options: dict[str, object], run: Path, server: Loopback, hybridq: Command, tmp_path: Path
+) -> None:
+    server.faults.add(where, kind, **options)
+    answer = hybridq("evaluate", run, *PLAIN, "--limit", 4, "--yes")
+    assert answer.code == 2
+    assert answer.error.count("\n") == 1, answer.error
+    assert holding(KEY, tmp_path) == []
+
+
+@pytest.mark.slow
+def test_images_on_many_patches_come_back_in_their_own_rows(run: Path, server: Loopback, hybridq: Command) -> None:
+    server.execution = "noiseless"
+    many = ("--backend", "ibm_torino:shots=4096,resilience=0,copies=3", "--yes")
+    assert hybridq("compare", run, "--backend", "aer", *many).code == 0
+    folders = {record_of(folder)["backend"]: folder for folder in (run / "evaluations").iterdir()}
+    exact, sampled = (np.load(folders[name] / "expectations.npz")["values"] for name in sorted(folders))
+    assert np.abs(exact - sampled).max() < 5 / np.sqrt(4096)
+    record = record_of(folders["ibm_torino:shots=4096,resilience=0,copies=3"])
+    assert len(record["hardware"]["patches"]) == 3  # type: ignore[index]
+    assert hybridq("report", run).code == 0
+    page = (run / "report.html").read_text()
+    for part in ("On the device", "shot noise, from the standard errors", "Crosstalk", "for each image"):
+        assert part in page
 
 
 def test_without_an_account_one_sentence_says_how_to_get_one(
-    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hybridq: Command
 ) -> None:
     for name in ("QISKIT_IBM_TOKEN", "QISKIT_IBM_CHANNEL", "QISKIT_IBM_INSTANCE", "QISKIT_IBM_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(sys, "argv", ["hybridq", "evaluate", str(tiny_run), "--backend", "ibm_torino"])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 2
-    error = capsys.readouterr().err
-    assert "save_account" in error
-    assert error.count("\n") == 1
+    monkeypatch.setenv("HYBRIDQ_LEDGER", str(tmp_path / "ledger.sqlite"))
+    assert "save_account" in hybridq.refused("evaluate", tiny_run, "--backend", "ibm_torino")
+
+
+@pytest.mark.slow
+def test_on_a_terminal_it_asks_and_no_means_no(run: Path, server: Loopback, ledger_path: Path) -> None:
+    master, slave = pty.openpty()
+    command = [str(Path(sys.executable).with_name("hybridq")), "evaluate", str(run), *map(str, PLAIN), "--limit", "4"]
+    environment = {**os.environ, **settings(server.environment, ledger_path), "TERM": "xterm"}
+    process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=environment)
+    os.close(slave)
+    shown = b""
+    while b"Submit this" not in shown:
+        shown += os.read(master, 4096)
+    os.write(master, b"n\n")
+    while True:
+        try:
+            shown += os.read(master, 4096)
+        except OSError:  # the other end is closed
+            break
+    assert process.wait(60) == 0
+    assert b"nothing was submitted" in shown
+    assert server.jobs == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_process_goes_on_where_it_was(stop: signal.Signals, run: Path, tmp_path: Path) -> None:
+    with LoopbackProcess(
+        "torino", key=KEY, folder=tmp_path / "server", execution="counterfeit", queue_seconds=3
+    ) as service:
+        environment = settings(service.environment(), tmp_path / "user" / "ledger.sqlite")
+        command = ["evaluate", run, *PLAIN, "--split", "train", "--reference-chunk", "--yes"]
+        process = start(command, environment)
+        while len(service.log()["jobs"]) < 2:
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(stop)
+        out, _ = process.communicate(timeout=60)
+        assert process.returncode == (130 if stop == signal.SIGINT else -signal.SIGKILL)
+        if stop == signal.SIGINT:
+            assert "the same command goes on where this one was" in out
+        assert not (run / "evaluations").exists()
+        process = start(command, environment)
+        out, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, out
+        assert len(service.log()["jobs"]) == 2
+        assert record_of(the_evaluation(run))["samples"] == 32
+        assert KEY not in out
+        assert holding(KEY, tmp_path / "user", run) == []
+
+
+@pytest.mark.slow
+def test_of_two_processes_at_once_one_submits(run: Path, tmp_path: Path) -> None:
+    with LoopbackProcess(
+        "torino", key=KEY, folder=tmp_path / "server", execution="counterfeit", queue_seconds=5
+    ) as service:
+        environment = settings(service.environment(), tmp_path / "user" / "ledger.sqlite")
+        command = ["evaluate", run, *PLAIN, "--limit", 6, "--yes"]
+        processes = [start(command, environment) for _ in range(2)]
+        outs = [process.communicate(timeout=180)[0] for process in processes]
+        codes = sorted(process.returncode for process in processes)
+        assert codes in ([0, 0], [0, 2]), outs
+        assert len(service.log()["jobs"]) == 1

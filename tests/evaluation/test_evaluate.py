@@ -36,7 +36,7 @@ def results(folder: Path) -> pd.DataFrame:
 
 
 def test_the_noiseless_backend_decides_as_the_model_in_one_piece_does(run: Run) -> None:
-    folder = evaluate(plan_evaluation(run, "aer"), confirm=quietly, progress=quietly)
+    folder = evaluate(plan_evaluation(run, "aer"), progress=quietly)
     data = run.experiment().data
     manifest = load_manifest(data.source, data, run.experiment().seed)
     rows = manifest.part("test")
@@ -54,11 +54,11 @@ def test_the_noiseless_backend_decides_as_the_model_in_one_piece_does(run: Run) 
 
 
 def test_an_evaluation_is_computed_once_and_again_for_other_weights(run: Run) -> None:
-    folder = evaluate(plan_evaluation(run, "aer"), confirm=quietly, progress=quietly)
+    folder = evaluate(plan_evaluation(run, "aer"), progress=quietly)
     again = plan_evaluation(run, "aer")
     assert again.finished
     before = (folder / "record.json").read_bytes()
-    assert evaluate(again, confirm=quietly, progress=quietly) == folder
+    assert evaluate(again, progress=quietly) == folder
     assert (folder / "record.json").read_bytes() == before
     weights = load_file(run.weights)
     weights["circuit.weight"] += 0.1
@@ -70,7 +70,7 @@ def test_an_evaluation_is_computed_once_and_again_for_other_weights(run: Run) ->
 
 def test_noise_changes_expectation_values_but_not_the_images(run: Run) -> None:
     folders = [
-        evaluate(plan_evaluation(run, name), confirm=quietly, progress=quietly)
+        evaluate(plan_evaluation(run, name), progress=quietly)
         for name in ("aer", "aer:shots=256", "noise:depolarizing_2q=0.05,readout=0.03")
     ]
     exact, sampled, noisy = (np.load(folder / "expectations.npz") for folder in folders)
@@ -86,11 +86,11 @@ def test_noise_changes_expectation_values_but_not_the_images(run: Run) -> None:
 def test_a_stratified_limit_keeps_the_class_shares(run: Run) -> None:
     plan = plan_evaluation(run, "aer", split="train", limit=10, stratified=True)
     shares = run.read_splits().query("split == 'train'")["label"].mean()
-    assert len(plan.rows) == 10
-    assert abs(plan.rows["label"].sum() - 10 * shares) < 1
+    assert len(plan.selection.rows) == 10
+    assert abs(plan.selection.rows["label"].sum() - 10 * shares) < 1
     assert (
-        plan.rows["id"].tolist()
-        == plan_evaluation(run, "aer", split="train", limit=10, stratified=True).rows["id"].tolist()
+        plan.selection.rows["id"].tolist()
+        == plan_evaluation(run, "aer", split="train", limit=10, stratified=True).selection.rows["id"].tolist()
     )
 
 
@@ -109,23 +109,14 @@ def test_wrong_requests_are_answered_before_anything_runs(run: Run) -> None:
 def test_weights_that_do_not_fit_the_configuration_are_refused(run: Run) -> None:
     run.config.write_text(run.config.read_text().replace("qubits: 4", "qubits: 3"))
     with pytest.raises(UserError, match=r"model\.safetensors: the weights do not fit"):
-        evaluate(plan_evaluation(run, "aer"), confirm=quietly, progress=quietly)
+        evaluate(plan_evaluation(run, "aer"), progress=quietly)
     assert not run.evaluations.exists()
 
 
 def test_more_qubits_than_the_device_has_are_refused(run: Run) -> None:
     run.config.write_text(run.config.read_text().replace("qubits: 4", "qubits: 6"))
     with pytest.raises(BackendError, match=r"6 qubits.*5"):
-        evaluate(plan_evaluation(run, "fake_manila"), confirm=quietly, progress=quietly)
-    assert not run.evaluations.exists()
-
-
-def test_what_confirmation_refuses_is_not_run(run: Run) -> None:
-    def refuse(cost: object) -> None:
-        raise UserError("no")
-
-    with pytest.raises(UserError, match="no"):
-        evaluate(plan_evaluation(run, "aer"), confirm=refuse, progress=quietly)
+        evaluate(plan_evaluation(run, "fake_manila"), progress=quietly)
     assert not run.evaluations.exists()
 
 

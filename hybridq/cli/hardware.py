@@ -1,0 +1,128 @@
+"""An evaluation on IBM hardware as a person sees it: plan, question, waiting, result."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from backends.errors import BackendError
+from hybridq.cli.console import Waiting, announce, bars, console, working
+from hybridq.cli.options import Submission
+from hybridq.errors import UserError
+
+if TYPE_CHECKING:
+    from backends.ibm.client import Service
+    from backends.ibm.ledger import Ledger
+    from backends.ibm.task import Task
+    from hybridq.evaluation.hardware import HardwareEvaluation
+    from hybridq.runs import Run
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
+def evaluate_on_hardware(
+    run: Run, backend: str, *, split: str, limit: int | None, stratified: bool, submission: Submission
+) -> Path | None:
+    """Plan, ask, submit, wait and decide, from wherever it stands; None where it was not to be finished now."""
+    with working("loading qiskit"):
+        from backends.ibm.client import Service
+        from backends.ibm.ledger import Ledger
+        from hybridq.evaluation.hardware import open_task, prepare
+    evaluation = prepare(run, backend, split=split, limit=limit, stratified=stratified, repeat=submission.repeat)
+    if evaluation.finished:
+        announce(f"{evaluation.label}: on disk already ({evaluation.folder})")
+        return evaluation.folder
+    ledger = Ledger()
+    task = open_task(evaluation) if evaluation.submitted else None
+    if task is not None and not _continue(evaluation, task, ledger, submission):
+        return None
+    try:
+        with working("logging in at IBM"):
+            service = Service()
+        task = task or _plan(evaluation, service, submission)
+    except KeyboardInterrupt:
+        announce("interrupted before anything was sent")
+        raise typer.Exit(INTERRUPTED) from None
+    if task is None:
+        return None
+    return bring_to_end(evaluation, task, service, ledger, detach=submission.detach)
+
+
+def _plan(evaluation: HardwareEvaluation, service: Service, submission: Submission) -> Task | None:
+    """Show the plan, refuse what is too much, ask, and compute the angles; None where nothing is to be submitted."""
+    from hybridq.cli.tables import plan_table
+    from hybridq.evaluation.hardware import is_imitation, make_task, place
+
+    with working(f"placing the circuit on {evaluation.device}"):
+        placed = place(evaluation, service, reference_chunk=submission.reference_chunk)
+    selection = evaluation.selection
+    images = f"{len(selection.rows):,} of split {selection.split} ({selection.about})"
+    plan_table(evaluation.label, placed.plan, placed.compiled.copies, images)
+    if is_imitation(placed.host):
+        announce(f"{placed.host} answers, which is no service of IBM's: this is a simulated device.")
+    placed.plan.refuse_over(submission.max_quantum_seconds)
+    if submission.dry_run:
+        announce("nothing was submitted (--dry-run)")
+        return None
+    if not submission.yes and not _agreed(evaluation, placed.plan.quantum_seconds):
+        announce("nothing was submitted")
+        return None
+    with bars() as progress:
+        return make_task(evaluation, placed, progress)
+
+
+def _agreed(evaluation: HardwareEvaluation, seconds: float) -> bool:
+    if not (sys.stdin.isatty() and console.is_terminal):
+        raise UserError(f"{evaluation.device} is hardware and nothing was submitted; add --yes to submit this")
+    return typer.confirm(f"Submit this, about {seconds:,.0f} quantum seconds, to {evaluation.device}?")
+
+
+def _continue(evaluation: HardwareEvaluation, task: Task, ledger: Ledger, submission: Submission) -> bool:
+    """Say how far it is; False where nothing is to be done. Raises :class:`BackendError` where the rest is too much."""
+    from hybridq.evaluation.hardware import standing
+
+    now = standing(task, ledger)
+    left = f", about {now.unsent_seconds:,.0f} s more to send" if now.unsent else ""
+    announce(
+        f"{evaluation.label}: goes on with {now.finished} of {now.chunks} chunks finished, {now.pending} at IBM, "
+        f"{now.unsent} to send (about {now.spent_seconds:,.1f} quantum seconds sent{left})"
+    )
+    most = submission.max_quantum_seconds
+    if now.unsent and most is not None and now.spent_seconds + now.unsent_seconds > most:
+        raise BackendError(
+            f"{now.spent_seconds:,.1f} quantum seconds are spent and the {now.unsent} chunks left take about "
+            f"{now.unsent_seconds:,.1f} more, above --max-quantum-seconds {most:g}; nothing more was sent"
+        )
+    if submission.dry_run:
+        announce("nothing was submitted (--dry-run)")
+    return not submission.dry_run
+
+
+def bring_to_end(
+    evaluation: HardwareEvaluation, task: Task, service: Service, ledger: Ledger, *, detach: bool
+) -> Path | None:
+    """Submit what is not submitted, wait, and decide; with ``detach`` return when all is submitted."""
+    from backends.ibm.execution import Detached, execute
+    from hybridq.evaluation.hardware import finish
+
+    try:
+        with Waiting(task.device) as waiting:
+            result = execute(task, service=service, ledger=ledger, status=waiting, detach=detach)
+        if isinstance(result, Detached):
+            announce(
+                f"{len(result.job_ids)} jobs are submitted. The same command waits for them and finishes; so does "
+                f"hybridq jobs collect."
+            )
+            return None
+        with working("deciding"):
+            folder = finish(evaluation, task, result)
+    except KeyboardInterrupt:
+        announce("interrupted: what is submitted goes on at IBM, and the same command goes on where this one was")
+        raise typer.Exit(INTERRUPTED) from None
+    for job in result.surplus:
+        announce(f"job {job} came to be twice and was cancelled or left out")
+    return folder
