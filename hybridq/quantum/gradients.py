@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import Gate, Parameter, ParameterVector
 from qiskit.circuit.library import RXGate, RXXGate, RYGate, RYYGate, RZGate, RZXGate, RZZGate
+from qiskit.exceptions import QiskitError
 from qiskit.primitives import BaseEstimatorV2, StatevectorEstimator
 from qiskit.providers import Options
 from qiskit.quantum_info import SparsePauliOp
@@ -183,20 +184,24 @@ class _ShiftPlan:
         """Angles (N, T) at values (N, P), and the chain rule from (K, N, T) to (N, K, P)."""
         with torch.enable_grad():  # a torch module's backward pass switches it off
             points = torch.tensor(values, dtype=torch.float64, requires_grad=True)
-            angles = self.angle_map(points.new_zeros(len(points), 0), points)
+            angles = self.angle_map(points.new_zeros(len(points), 0), points).expand(len(points), -1)
 
         def chain(by_angle: FloatArray) -> FloatArray:
+            if not angles.requires_grad:  # the parameters cancel out
+                return np.zeros((len(values), len(by_angle), values.shape[1]))
             (gradient,) = torch.autograd.grad(angles, points, torch.from_numpy(by_angle), is_grads_batched=True)
             return np.asarray(gradient.transpose(0, 1).numpy())
 
-        return angles.detach().expand(len(points), -1).numpy(), chain
+        return angles.detach().numpy(), chain
 
 
 def _shift_plan(circuit: QuantumCircuit) -> _ShiftPlan:
     items = lower(circuit)
     originals = list(circuit.parameters)
     angles = [item.angle for item in items if isinstance(item, Rotation) and depends_on(item.angle, originals)]
-    if set(angles) == set(originals) and len(angles) == len(originals):
+    # only bare parameters are compared: Qiskit cannot hash every expression that is a number in truth
+    bare = {angle for angle in angles if isinstance(angle, Parameter)}
+    if bare == set(originals) and len(angles) == len(originals):
         return _ShiftPlan(circuit, AngleMap(originals, (), originals), np.eye(len(originals), dtype=np.bool_))
     own = iter(ParameterVector("angle", len(angles)))
     shifted = QuantumCircuit(circuit.num_qubits)
@@ -234,7 +239,7 @@ def as_pauli_sum(observable: BaseOperator) -> SparsePauliOp:
         return observable
     try:
         return SparsePauliOp(observable)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, QiskitError):
         return SparsePauliOp.from_operator(observable)
 
 

@@ -340,7 +340,7 @@ def test_an_evaluation_can_be_cancelled_and_sent_again(
     assert server.charged_seconds == pytest.approx(3 * (JOB_SECONDS + 128 * EXECUTION_SECONDS))
 
 
-@pytest.mark.parametrize("server", [{"queue_seconds": 0.5, "run_seconds": 0.2, "others_in_queue": 7}], indirect=True)
+@pytest.mark.parametrize("server", [{"queue_seconds": 3.0, "run_seconds": 0.2, "others_in_queue": 7}], indirect=True)
 def test_the_status_says_where_it_stands(server: Loopback, service: Service, ledger: Ledger, task: Task) -> None:
     seen: list[Status] = []
     execute(task, service=service, ledger=ledger, status=seen.append)

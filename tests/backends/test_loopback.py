@@ -330,7 +330,7 @@ def test_a_circuit_that_is_not_in_the_devices_instructions_fails_with_the_reason
 def test_a_job_queues_runs_and_is_charged_some_time_after_it_is_done(
     environment: Callable[[dict[str, str]], None],
 ) -> None:
-    options: dict[str, Any] = {"queue_seconds": 0.5, "others_in_queue": 8, "run_seconds": 0.3, "usage_seconds": 0.3}
+    options: dict[str, Any] = {"queue_seconds": 2.5, "others_in_queue": 8, "run_seconds": 1.0, "usage_seconds": 1.5}
     with Loopback("manila", key=KEY, execution="counterfeit", **options) as server:
         environment(client_environment(server.url, KEY, "direct"))
         service = QiskitRuntimeService()
@@ -349,7 +349,7 @@ def test_a_job_queues_runs_and_is_charged_some_time_after_it_is_done(
         assert service.job(jobs[1].job_id()).status() == "CANCELLED"
         with pytest.raises(RuntimeInvalidStateError):
             jobs[0].cancel()
-        time.sleep(0.4)
+        time.sleep(1.8)
         assert (jobs[0].usage(), jobs[1].usage()) == (PRICE, 0)
         assert server.charged_seconds == PRICE
 

@@ -66,7 +66,7 @@ def test_a_larger_batch_dispatches_no_more_operators(backend):
 def test_memory_of_a_noiseless_step_does_not_grow_with_depth():
     shallow, deep = (
         peak_bytes(layer_step(case.program(), case.point(), torch.float32))
-        for case in (Case(10, 2, 64), Case(10, 32, 64))
+        for case in (Case(10, 3, 64), Case(10, 32, 64))  # two layers need less: no state is taken back to the first
     )
     assert_at_most(1.15 * shallow, deep, "bytes for 32 layers")
 

@@ -202,11 +202,7 @@ def test_derivatives_of_many_circuits_of_up_to_six_qubits(program):
     assert_derivatives(program)
 
 
-NO_GRAPH = pytest.mark.xfail(strict=True, reason="no second derivative where the values depend on no parameter")
-
-
 @pytest.mark.slow
-@NO_GRAPH
 @settings(SLOW_REFERENCE, max_examples=80)
 @given(programs(max_qubits=4, max_gates=12))
 def test_torch_confirms_first_and_second_derivatives_of_many_circuits(program):
@@ -548,7 +544,6 @@ def test_a_weight_that_cancels_out_has_zero_derivatives(angle):
     assert not swept(compiled, x, w.detach(), torch.ones(2, 1))[1].any()
 
 
-@NO_GRAPH
 def test_a_weight_that_cancels_out_has_a_zero_gradient_that_can_be_differentiated():
     circuit = QuantumCircuit(1, global_phase=W)
     compiled = compile_program(as_program(circuit))

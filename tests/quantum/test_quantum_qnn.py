@@ -93,10 +93,6 @@ def test_many_random_circuits_have_the_stock_classs_values_and_gradients(program
     assert_stock_values_and_gradients(program)
 
 
-CANCELLED = pytest.mark.xfail(strict=True, reason="the shift rule stumbles where parameters cancel out of an angle")
-
-
-@CANCELLED
 @pytest.mark.parametrize("angle", [0 * X, X - X, X - X - 1, X**0], ids=str)
 def test_parameter_shift_is_right_where_parameters_cancel_out_of_an_angle(angle):
     circuit = QuantumCircuit(1)
@@ -105,7 +101,6 @@ def test_parameter_shift_is_right_where_parameters_cancel_out_of_an_angle(angle)
 
 
 @pytest.mark.slow
-@CANCELLED
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(programs(max_qubits=6, max_gates=12))
 def test_parameter_shift_is_right_for_many_circuits(program):

@@ -224,6 +224,8 @@ class _Expectations(torch.autograd.Function):
         program: CompiledProgram = ctx.program
         if torch.is_grad_enabled():  # create_graph: a derivative of the derivative is wanted
             values = program.plain(inputs, torch.atleast_2d(weights)).expand(len(inputs), -1)
+            if not values.requires_grad:  # no angle depends on them
+                return torch.zeros_like(inputs), torch.zeros_like(weights), None
             wanted = [tensor for tensor in (inputs, weights) if tensor.requires_grad]
             found = iter(torch.autograd.grad(values, wanted, gradient, create_graph=True, allow_unused=True))
             d_inputs, d_weights = (next(found) if tensor.requires_grad else None for tensor in (inputs, weights))
