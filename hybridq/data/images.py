@@ -50,16 +50,13 @@ def load_images(
     Files are read as in :func:`load_image_files`; sources without files generate theirs. Raises :class:`UserError`.
     """
     table = manifest.table if rows is None else rows
-    if manifest.generate is None:
+    if manifest.read is None:
         return load_image_files([Path(path) for path in table["path"]], size, progress=progress)
-    ids = list(table["id"])
-    images = np.empty((len(ids), size, size), np.uint8)
-    for start in range(0, len(ids), CHUNK):
-        chunk = manifest.generate(ids[start : start + CHUNK])
-        for offset, image in enumerate(chunk):
-            images[start + offset] = _square(Image.fromarray(image), size)
-        if progress:
-            progress(start + len(chunk), len(ids))
+    images = np.empty((len(table), size, size), np.uint8)
+    for done, image in enumerate(manifest.read(table)):
+        images[done] = _square(Image.fromarray(image), size)
+        if progress and (done + 1) % CHUNK == 0:
+            progress(done + 1, len(table))
     return images
 
 

@@ -2,37 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from hybridq.errors import UserError
 
 COLUMNS: Final = ("id", "path", "label", "group", "split")
+"""The columns every source gives."""
+OPTIONAL: Final[dict[str, str | int]] = {"frame": 0, "width": 0, "height": 0, "modality": ""}
+"""The columns it may give, with what stands for unknown."""
 SPLITS: Final = ("train", "validation", "test")
 UNLABELLED: Final = -1
 
 Progress = Callable[[int, int], None]
 """Called with (images done, images in all)."""
 
-Generate = Callable[[Sequence[str]], np.ndarray]
-"""Ids to uint8 images (N, H, W), for sources that have no files."""
+Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+"""One image at its own size: (H, W) grey or (H, W, 3) colour."""
+
+Read = Callable[[pd.DataFrame], Iterable[Pixels]]
+"""Rows of the table to their images in order, for sources whose images are not one file each."""
+
+Task = Literal["binary", "multi-class", "ordinal", "multi-label"]
 
 
 @dataclass(frozen=True, eq=False)
 class Manifest:
     """The images of one source; checked when built, so that one that exists can be trained on.
 
-    ``table`` has the columns ``id`` (unique, never an absolute path), ``path`` (absolute; "" where ``generate`` makes
-    the image), ``label`` (index into ``classes``, or -1 for all where ``classes`` is empty: unlabelled), ``group``
-    (images of one group stay in one split; "" where the group is unknown or the image stands for itself) and ``split``
-    ("train", "validation" or "test").
+    ``table`` has the columns ``id`` (unique, never an absolute path), ``path`` (absolute; "" where ``read`` makes the
+    image), ``label`` (index into ``classes``, or -1 for all where there are none or several to an image), ``group``
+    (images of one group stay in one split; "" where the group is unknown or the image stands for itself), ``split``
+    ("train", "validation" or "test"), ``frame`` (position in a file or array of several images), ``width`` and
+    ``height`` (pixels; 0 is unknown) and ``modality`` ("" is unknown).
 
-    Raises :class:`UserError` when groups cross splits, there are fewer than two classes, or a split lacks a class.
+    Raises :class:`UserError` when groups cross splits, there are fewer than two classes, or a split lacks a class;
+    ``checked=False`` leaves out these three, for data that is looked at and not trained on.
     """
 
     source: str
@@ -46,15 +57,30 @@ class Manifest:
     """One sentence each: what was removed, what is known to be wrong."""
     simulated: bool = False
     """The images are synthetic."""
-    generate: Generate | None = None
+    task: Task | None = None
+    """None: ``binary`` or ``multi-class``, by the number of classes."""
+    targets: NDArray[np.uint8] | None = None
+    """(N, K) in {0, 1}, aligned with ``table``, of a multi-label task; else None."""
+    read: Read | None = None
+    """None: every row is a file."""
+    content: str = ""
+    """What ``read`` depends on, such as a checksum: a cache made under another value is stale."""
+    checked: bool = True
 
     def __post_init__(self) -> None:
-        table = self.table.reset_index(drop=True).loc[:, list(COLUMNS)]
-        object.__setattr__(self, "table", table.astype({"label": "int64"}))
+        table = self.table.reset_index(drop=True)
+        for name in set(OPTIONAL) - set(table):
+            table[name] = OPTIONAL[name]
+        table = table.loc[:, [*COLUMNS, *OPTIONAL]]
+        kinds = dict.fromkeys(("label", "frame", "width", "height"), "int64")
+        object.__setattr__(self, "table", table.astype(kinds))
+        if self.task is None:
+            object.__setattr__(self, "task", "binary" if len(self.classes) == 2 else "multi-class")
         _check_ids(self)
-        _check_groups(self)
-        if self.classes:
-            _check_labels(self)
+        if self.checked:
+            _check_groups(self)
+            if self.classes and self.targets is None:
+                _check_labels(self)
 
     @property
     def labelled(self) -> bool:
@@ -83,8 +109,8 @@ def _check_ids(manifest: Manifest) -> None:
     absolute = [name for name in table["id"] if PurePath(name).is_absolute()]
     if absolute:
         raise ValueError(f"{manifest.source}: the id {absolute[0]} is an absolute path")
-    if manifest.generate is None and (table["path"] == "").any():
-        raise ValueError(f"{manifest.source}: an image has no path and nothing generates it")
+    if manifest.read is None and (table["path"] == "").any():
+        raise ValueError(f"{manifest.source}: an image has no path and nothing reads it")
     foreign = set(table["split"]) - set(SPLITS)
     if foreign:
         raise UserError(f"{manifest.source}: unknown split {min(foreign)!r}; allowed: {', '.join(SPLITS)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import Annotated, Final
 
 import numpy as np
@@ -17,6 +17,8 @@ from hybridq.data.sources.registry import Options, Request, source
 from hybridq.data.splits import draw_missing
 
 CLASSES: Final = ("no narrowing", "narrowing")
+DRAWING: Final = 1
+"""Raised when the same options draw other pixels."""
 
 
 class SyntheticOptions(Options):
@@ -42,8 +44,8 @@ def synthetic(request: Request[SyntheticOptions]) -> Manifest:
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     table = draw_missing(table, CLASSES, request.data, request.seed, source=request.source)
 
-    def generate(ids: Sequence[str]) -> NDArray[np.uint8]:
-        return np.stack([_draw(options, name) for name in ids])
+    def read(rows: pd.DataFrame) -> Iterator[NDArray[np.uint8]]:
+        return (_draw(options, name) for name in rows["id"])
 
     return Manifest(
         request.source,
@@ -52,7 +54,8 @@ def synthetic(request: Request[SyntheticOptions]) -> Manifest:
         groups="synthetic patient",
         notes=("The images are synthetic: drawn by a program, not measured on patients.",),
         simulated=True,
-        generate=generate,
+        read=read,
+        content=f"drawing {DRAWING}",
     )
 
 
