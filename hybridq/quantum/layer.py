@@ -46,6 +46,9 @@ class QuantumLayer(TorchConnector):
         sparse: as in the stock class; True is refused since an ``EstimatorQNN`` is dense.
         generator: for the default initial weights; default: torch's global one.
         dtype: of the weights, float32 or float64.
+
+    Raises:
+        QiskitMachineLearningError: the wrong number of initial weights, or ``sparse=True``.
     """
 
     def __init__(
@@ -63,7 +66,11 @@ class QuantumLayer(TorchConnector):
             fractions = torch.rand(neural_network.num_weights, generator=generator, dtype=torch.float64)
             initial = INITIAL_RANGE * (2 * fractions - 1)
         else:
-            initial = torch.as_tensor(initial_weights).detach().clone().reshape(neural_network.num_weights)
+            initial = torch.as_tensor(initial_weights).detach().clone().flatten()
+            if len(initial) != neural_network.num_weights:
+                raise QiskitMachineLearningError(
+                    f"{len(initial)} initial weights were given; the circuit has {neural_network.num_weights}"
+                )
         self.register_parameter("weight", nn.Parameter(initial.to(dtype)))
         self.note: str | None = None
         """What somebody who reads the results has to know about how they were computed."""

@@ -38,7 +38,7 @@ def _one_thread():
     torch.set_num_threads(threads)
 
 
-@pytest.mark.parametrize(("qubits", "layers", "batch", "bound"), [(4, 2, 32, 255), (8, 3, 64, 465)])
+@pytest.mark.parametrize(("qubits", "layers", "batch", "bound"), [(4, 2, 32, 205), (8, 3, 64, 400)])
 def test_a_noiseless_step_dispatches_few_operators(qubits, layers, batch, bound):
     case = Case(qubits, layers, batch)
     step = layer_step(case.program(), case.point(), torch.float32)

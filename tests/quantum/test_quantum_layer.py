@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from qiskit.primitives import StatevectorEstimator
 from qiskit_machine_learning.connectors import TorchConnector
+from qiskit_machine_learning.exceptions import QiskitMachineLearningError
 from qiskit_machine_learning.neural_networks import EstimatorQNN
 from quantum_programs import PREFIXES, cosine_chain, cosine_chain_answers, points, programs, reference_values
 from torch import nn
@@ -263,3 +264,36 @@ def test_dead_weights_are_named_at_construction():
 def test_a_wrong_engine_is_refused_in_one_sentence(options, sentence):
     with pytest.raises(UserError, match=sentence):
         quantum_layer(SPEC, **options)
+
+
+@pytest.mark.parametrize("reuploading", [False, True])
+def test_transforms_of_torch_func_give_the_gradients_of_the_backward_pass(reuploading):
+    layer = quantum_layer(CircuitSpec(qubits=3, layers=2, reuploading=reuploading), dtype=torch.float64)
+    inputs, weight = torch.rand(5, 3, dtype=torch.float64, requires_grad=True), layer.weight.detach()
+
+    def values(inputs, weight):
+        return torch.func.functional_call(layer, {"weight": weight}, (inputs,))
+
+    expected = torch.autograd.functional.jacobian(values, (inputs, weight))
+    reverse = torch.func.jacrev(values, argnums=(0, 1))(inputs, weight)
+    forward = torch.func.jacfwd(values, argnums=(0, 1))(inputs, weight)
+    found = layer(inputs)
+    rows = torch.eye(found.numel(), dtype=torch.float64).view(-1, *found.shape)
+    batched = torch.func.vmap(lambda row: torch.autograd.grad(found, (inputs, layer.weight), row, retain_graph=True))(
+        rows
+    )
+    per_sample = torch.func.vmap(torch.func.jacrev(lambda x, w: values(x[None], w)[0]), in_dims=(0, None))(
+        inputs, weight
+    )
+    for some in (reverse, forward, [part.view_as(like) for part, like in zip(batched, expected, strict=True)]):
+        for part, like in zip(some, expected, strict=True):
+            torch.testing.assert_close(part, like, rtol=0, atol=1e-12)
+    own = torch.stack([expected[0][i, :, i] for i in range(5)])
+    torch.testing.assert_close(per_sample, own, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("weights", [[0.1, 0.2], np.zeros(13)])
+def test_the_wrong_number_of_initial_weights_is_named(weights):
+    network = ExactEstimatorQNN.from_program(CircuitSpec(qubits=3, layers=2).build())
+    with pytest.raises(QiskitMachineLearningError, match=f"{len(weights)} initial weights .* 12"):
+        QuantumLayer(network, weights)

@@ -140,14 +140,15 @@ class PoolMatrices:
             return PoolValues(len(halves), halves.new_zeros(0), halves.new_zeros(0), [], cosines, sines)
         constants = self._constants.like(halves)
         # in real arithmetic: the angles would have to be made complex first
-        entries = cosines[:, : self._gates, None] * constants["real_cosine"]
-        entries = torch.addcmul(entries, sines[:, : self._gates, None], constants["real_sine"])
+        cosine, sine = (cosines[:, : self._gates], sines[:, : self._gates]) if self._rotations else (cosines, sines)
+        entries = cosine[..., None] * constants["real_cosine"]
+        entries = torch.addcmul(entries, sine[..., None], constants["real_sine"])
         matrices = torch.view_as_complex(entries.view(-1, *self._shape, 2, 2, 2))
         products = matrices[:, 0]
         for position in range(1, self._shape[0]):
-            products = matrices[:, position] @ products
+            products = _matmul(matrices[:, position], products)
         blocks = self._blocks.matrices(products[:, self._skip :]) if self._shape[1] > self._skip else []
-        rotations = cosines[:, self._gates :], sines[:, self._gates :]
+        rotations = (cosines[:, self._gates :], sines[:, self._gates :]) if self._rotations else (cosines, sines)
         return PoolValues(len(halves), matrices, products, blocks, *rotations)
 
     def backward(
@@ -162,17 +163,23 @@ class PoolMatrices:
         parts = []
         if self._gates:
             generators = self._generators(values)
+            summed = values.samples == 1 and not per_sample
+            transitions = [self._transitions(gradients)] if self._shape[1] > self._skip else []
             by_stage = []
+            leading = gradients.leading
+            if leading is not None and summed and later == [None]:
+                transitions.insert(0, leading.sum(1, keepdim=True).unsqueeze(2))
+                later, leading = [], None
             for place, product in enumerate(later):
-                assert gradients.leading is not None
+                assert leading is not None
                 own = generators[:, :, place]
                 if product is not None:
-                    own = product[:, None] @ own @ product[:, None].mH
-                found = _contract(own, gradients.leading)
-                summed = values.samples == 1 and not per_sample
+                    own = _matmul(_matmul(product[:, None], own), product[:, None].mH)
+                found = _contract(own, leading)
                 by_stage.append((found.sum(1, keepdim=True) if summed else found).unsqueeze(3))
-            if self._shape[1] > self._skip:
-                by_stage.append(_contract(generators[:, :, self._skip :], self._transitions(gradients)))
+            if transitions:
+                rest = transitions[0] if len(transitions) == 1 else torch.cat(transitions, dim=2)
+                by_stage.append(_contract(generators[:, :, len(later) :] if later else generators, rest))
             parts.append((by_stage[0] if len(by_stage) == 1 else torch.cat(by_stage, dim=3)).flatten(2))
         if self._rotations:
             parts.append(torch.stack([gradients.halves[place] for place in range(self._rotations)], dim=-1))
@@ -184,9 +191,9 @@ class PoolMatrices:
         found = [sine[-1][None]]
         after = values.matrices[:, -1]
         for position in range(self._shape[0] - 2, -1, -1):
-            found.append(after @ sine[position] @ after.mH)
+            found.append(_matmul(_matmul(after, sine[position][None]), after.mH))
             if position:
-                after = after @ values.matrices[:, position]
+                after = _matmul(after, values.matrices[:, position])
         return _stacked(found[::-1], dim=1)
 
     def _transitions(self, gradients: PoolGradients) -> Tensor:
@@ -197,6 +204,13 @@ class PoolMatrices:
             for number in range(len(self._blocks.widths))
         ]
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=3)
+
+
+def _matmul(left: Tensor, right: Tensor) -> Tensor:
+    """``left @ right`` of many 2 x 2 matrices, without the views that broadcasting takes where nothing broadcasts."""
+    if left.shape != right.shape:
+        return left @ right
+    return torch.bmm(left.reshape(-1, 2, 2), right.reshape(-1, 2, 2)).view(left.shape)
 
 
 def _contract(generators: Tensor, transitions: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ directly; runs of CX, CZ and other monomial gates are one index gather. The back
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -75,6 +75,9 @@ class CompiledProgram(ExactProgram):
         self._ground = Constants(state=ground)
 
     def _values(self, inputs: Tensor, weights: Tensor) -> Tensor:
+        if torch._C._are_functorch_transforms_active():  # torch.func: vmap, grad, jacrev and their like
+            values = self.plain(inputs, torch.atleast_2d(weights))
+            return values if len(values) == len(inputs) else values.expand(len(inputs), -1)
         values: Tensor = _Expectations.apply(inputs, weights, self)
         return values
 
@@ -83,8 +86,7 @@ class CompiledProgram(ExactProgram):
         each = torch.eye(self.num_observables, dtype=x.dtype, device=x.device)[:, None, :]
         with torch.no_grad():
             parts = []
-            for rows in self._chunks(len(x), cotangents=self.num_observables):
-                x_rows, w_rows = x[rows], _rows(w, rows)
+            for x_rows, w_rows in self._parts(x, w, cotangents=self.num_observables):
                 sweep = self._forward(x_rows, w_rows)
                 parts.append(self._backward(sweep, x_rows, w_rows, each.expand(-1, len(x_rows), -1), per_sample=True))
             d_inputs, d_weights = (torch.cat(part, dim=1).transpose(0, 1) for part in zip(*parts, strict=True))
@@ -118,7 +120,8 @@ class CompiledProgram(ExactProgram):
         state, pools = sweep.state, sweep.pools
         if len(state) == 1 and not per_sample:
             cotangents = cotangents.sum(1, keepdim=True)
-        state = state.expand(cotangents.shape[1], -1)
+        if len(state) != cotangents.shape[1]:
+            state = state.expand(cotangents.shape[1], -1)
         gradients = {pool: PoolGradients() for pool in pools}
         stack = self._observables.backward(state, cotangents)
         if self._first_parameterized is not None:
@@ -172,11 +175,21 @@ class CompiledProgram(ExactProgram):
             product = own if product is None else product @ own
         return later
 
-    def _chunks(self, samples: int, cotangents: int = 1) -> list[slice]:
-        """Rows that are computed together so that the working memory stays within the limit; at least one each."""
+    def _parts(
+        self, inputs: Tensor, weights: Tensor, *others: Tensor, cotangents: int = 1
+    ) -> Iterator[tuple[Tensor, ...]]:
+        """Rows that are computed together so that the working memory stays within the limit; at least one each.
+
+        ``weights`` (1, W) go with every part; all others have a row a sample.
+        """
         each = _COPIES * (1 + cotangents) * 16 * 2**self.program.circuit.num_qubits
         size = max(1, self.memory // each)
-        return [slice(start, start + size) for start in range(0, samples, size)] or [slice(0, 0)]
+        if len(inputs) <= size:
+            yield inputs, weights, *others
+            return
+        for start in range(0, len(inputs), size):
+            rows = slice(start, start + size)
+            yield inputs[rows], weights if len(weights) == 1 else weights[rows], *(other[rows] for other in others)
 
 
 def compile_program(program: CircuitProgram, *, memory: int = MEMORY) -> CompiledProgram:
@@ -210,24 +223,27 @@ class _Expectations(torch.autograd.Function):
         ctx.program = program
         ctx.save_for_backward(inputs, weights)
         weights = torch.atleast_2d(weights)
-        chunks = program._chunks(len(inputs))
         parts = []
-        for rows in chunks:
-            sweep = program._forward(inputs[rows], _rows(weights, rows))
-            parts.append(program._observables(sweep.state).expand(len(inputs[rows]), -1))
-        ctx.sweep = sweep if len(chunks) == 1 and any(ctx.needs_input_grad) else None
+        for x, w in program._parts(inputs, weights):
+            sweep = program._forward(x, w)
+            values = program._observables(sweep.state)
+            parts.append(values if len(values) == len(x) else values.expand(len(x), -1))
+        ctx.sweep = sweep if len(parts) == 1 and any(ctx.needs_input_grad) else None
         return parts[0].contiguous() if len(parts) == 1 else torch.cat(parts)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         inputs, weights = ctx.saved_tensors
         program: CompiledProgram = ctx.program
-        if torch.is_grad_enabled():  # create_graph: a derivative of the derivative is wanted
-            values = program.plain(inputs, torch.atleast_2d(weights)).expand(len(inputs), -1)
+        # create_graph: a derivative of the derivative is wanted; functorch: many gradients at once
+        again = torch.is_grad_enabled()
+        if again or torch._C._are_functorch_transforms_active():
+            with torch.enable_grad():
+                values = program.plain(inputs, torch.atleast_2d(weights)).expand(len(inputs), -1)
             if not values.requires_grad:  # no angle depends on them
                 return torch.zeros_like(inputs), torch.zeros_like(weights), None
             wanted = [tensor for tensor in (inputs, weights) if tensor.requires_grad]
-            found = iter(torch.autograd.grad(values, wanted, gradient, create_graph=True, allow_unused=True))
+            found = iter(torch.autograd.grad(values, wanted, gradient, create_graph=again, allow_unused=True))
             d_inputs, d_weights = (next(found) if tensor.requires_grad else None for tensor in (inputs, weights))
             return d_inputs, d_weights, None
         sweep, ctx.sweep = ctx.sweep, None
@@ -235,20 +251,15 @@ class _Expectations(torch.autograd.Function):
         of_weights: list[Tensor] = []
         per_sample = weights.ndim == 2
         table = torch.atleast_2d(weights)
-        for rows in program._chunks(len(inputs)):
-            x, w = inputs[rows], _rows(table, rows)
+        for x, w, cotangents in program._parts(inputs, table, gradient):
             swept = program._forward(x, w) if sweep is None else sweep
-            to_inputs, to_weights = program._backward(swept, x, w, gradient[rows][None], per_sample=per_sample)
+            to_inputs, to_weights = program._backward(swept, x, w, cotangents[None], per_sample=per_sample)
             of_inputs.append(to_inputs[0])
             of_weights.append(to_weights[0])
         if len(of_inputs) == 1:
             return of_inputs[0], of_weights[0].view_as(weights), None
         of_all = torch.cat(of_weights)
         return torch.cat(of_inputs), of_all if per_sample else of_all.sum(0), None
-
-
-def _rows(weights: Tensor, rows: slice) -> Tensor:
-    return weights if len(weights) == 1 else weights[rows]
 
 
 def _kronecker(vectors: Sequence[Tensor]) -> Tensor:

@@ -61,7 +61,7 @@ class LocalStep:
         for block, lower, used in self._blocks(pools[self.pool]):
             if used:
                 # written out, since a batched product with a lazily conjugated matrix is four times slower
-                stack = _apply(block.mH.resolve_conj().contiguous(), stack, lower)
+                stack = _apply(block.conj_physical().mT, stack, lower)
         return stack
 
     def collect(self, stack: Tensor, pools: Pools, gradients: Gradients, per_sample: bool) -> None:
@@ -201,10 +201,21 @@ def _select(stack: Tensor, index: Tensor) -> Tensor:
 class _Gather(torch.autograd.Function):
     """``state[:, source]`` for a permutation, whose derivative is a gather too (that of indexing is a slow scatter)."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, state: Tensor, source: Tensor, inverse: Tensor) -> Tensor:
-        ctx.save_for_backward(source, inverse)
+    def forward(state: Tensor, source: Tensor, inverse: Tensor) -> Tensor:
         return state.index_select(1, source)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs[1:])
+        ctx.save_for_forward(*inputs[1:])
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:
+        source, inverse = ctx.saved_tensors
+        return _Gather.apply(tangent, source, inverse)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
