@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -22,8 +23,9 @@ from hybridq.quantum.engine import compile_program
 
 Encoding = Literal["ry", "rx"]
 RotationAxis = Literal["rx", "ry", "rz"]
-Entanglement = Literal["ring", "linear", "full", "none"]
+Entanglement = Literal["ring", "linear", "full", "ranged", "none"]
 Entangler = Literal["cx", "cz"]
+Attention = Literal["none", "fourier"]
 
 _ROTATION_GATES: dict[str, type[Gate]] = {"rx": RXGate, "ry": RYGate, "rz": RZGate}
 
@@ -36,6 +38,9 @@ class CircuitSpec:
     each with its own weight, and the entangling gates (the circuit of arXiv:2601.16608). Observables are ⟨Z_i⟩ of
     qubit i, in order; Qiskit counts qubits from the right of a label.
 
+    PennyLane's ``StronglyEntanglingLayers`` (arXiv:1804.00633) are the rotations RZ, RY, RZ with ``ranged``
+    entanglement; the last RZ of its last layer are dead under ⟨Z⟩.
+
     The default layer is [RZ, RY, CX ring]. In [RY, RZ, CX ring] the last RZ would be dead: Z commutes through it.
     An encoding with RZ is not offered since RZ leaves |0⟩ as it is.
 
@@ -45,10 +50,15 @@ class CircuitSpec:
         encoding: the rotation that takes the input.
         rotations: the trainable rotations of a layer, the first one applied first; at least one.
         entanglement: pairs of the entangling gates: ``ring`` (i, i+1) and back to the first, ``linear`` (i, i+1),
-            ``full`` every i < j, ``none``. A ring of two qubits is the single pair (0, 1): the second gate would run
-            back over the same edge, and with CZ undo the first.
+            ``full`` every i < j, ``ranged`` (i, i+r) for every i, modulo the number of qubits, with r = 1, 2, … and
+            again from 1 over the layers, ``none``. A ring of two qubits is the single pair (0, 1): the second gate
+            would run back over the same edge, and with CZ undo the first.
         entangler: ``cx`` (the first of a pair controls) or ``cz``.
         reuploading: repeat the encoding before every layer (doi:10.22331/q-2020-02-06-226), not only before the first.
+        superposition: a Hadamard gate on every qubit first.
+        attention: ``fourier`` ends the circuit with the quantum Fourier transform, an RZ with its own weight on every
+            qubit, and the inverse transform: as FNet (arXiv:2105.03824) does for tokens, it mixes the amplitudes with
+            learned weights in Fourier space.
 
     Raises:
         UserError: a value that is not allowed, named.
@@ -61,6 +71,8 @@ class CircuitSpec:
     entanglement: Entanglement = "ring"
     entangler: Entangler = "cx"
     reuploading: bool = False
+    superposition: bool = False
+    attention: Attention = "none"
 
     def __post_init__(self) -> None:
         if self.qubits < 1:
@@ -74,16 +86,22 @@ class CircuitSpec:
         _check("encoding", self.encoding, Encoding)
         _check("entanglement", self.entanglement, Entanglement)
         _check("entangler", self.entangler, Entangler)
+        _check("attention", self.attention, Attention)
+        if self.superposition and self.encoding == "rx":
+            raise UserError("circuit: superposition = True with encoding = 'rx'; RX leaves |+⟩ as it is, choose 'ry'")
 
     @property
     def num_weights(self) -> int:
-        """One per rotation, qubit and layer."""
-        return self.layers * len(self.rotations) * self.qubits
+        """One per rotation, qubit and layer, and one per qubit for the attention."""
+        return (self.layers * len(self.rotations) + (self.attention == "fourier")) * self.qubits
 
-    def pairs(self) -> list[tuple[int, int]]:
-        """The qubits of a layer's entangling gates, in order."""
+    def pairs(self, layer: int = 0) -> list[tuple[int, int]]:
+        """The qubits of the entangling gates of a layer (counted from 0), in order."""
         if self.entanglement == "none":
             return []
+        if self.entanglement == "ranged":
+            distance = layer % max(1, self.qubits - 1) + 1
+            return [(i, (i + distance) % self.qubits) for i in range(self.qubits)] if self.qubits > 1 else []
         if self.entanglement == "full":
             return list(combinations(range(self.qubits), 2))
         neighbours = [(i, i + 1) for i in range(self.qubits - 1)]
@@ -91,11 +109,16 @@ class CircuitSpec:
         return neighbours + closing
 
     def build(self) -> CircuitProgram:
-        """The circuit with parameters x[0…qubits-1] and w[0…]; weights count by layer, then rotation, then qubit."""
+        """The circuit with parameters x[0…qubits-1] and w[0…]; weights count by layer, then rotation, then qubit.
+
+        Those of the attention come last.
+        """
         x = ParameterVector("x", self.qubits)
         w = ParameterVector("w", self.num_weights)
         circuit = QuantumCircuit(self.qubits, name="hybrid_layer")
         weights = iter(w)
+        if self.superposition:
+            circuit.h(range(self.qubits))
         if self.layers == 0:
             self._encode(circuit, x)
         for layer in range(self.layers):
@@ -104,8 +127,14 @@ class CircuitSpec:
             for rotation in self.rotations:
                 for qubit in range(self.qubits):
                     circuit.append(_ROTATION_GATES[rotation](next(weights)), [qubit])
-            for first, second in self.pairs():
+            for first, second in self.pairs(layer):
                 getattr(circuit, self.entangler)(first, second)
+        if self.attention == "fourier":
+            transform = _fourier_transform(self.qubits)
+            circuit.compose(transform, inplace=True)
+            for qubit in range(self.qubits):
+                circuit.rz(next(weights), qubit)
+            circuit.compose(transform.inverse(), inplace=True)
         observables = tuple(
             SparsePauliOp.from_sparse_list([("Z", [qubit], 1.0)], num_qubits=self.qubits)
             for qubit in range(self.qubits)
@@ -115,6 +144,19 @@ class CircuitSpec:
     def _encode(self, circuit: QuantumCircuit, x: ParameterVector) -> None:
         for qubit in range(self.qubits):
             circuit.append(_ROTATION_GATES[self.encoding](x[qubit]), [qubit])
+
+
+def _fourier_transform(qubits: int) -> QuantumCircuit:
+    """The quantum Fourier transform, its result in reversed order of qubits (Nielsen and Chuang, section 5.1).
+
+    The SWAPs that would restore the order cancel against those of the inverse.
+    """
+    circuit = QuantumCircuit(qubits)
+    for target in reversed(range(qubits)):
+        circuit.h(target)
+        for control in range(target):
+            circuit.cp(math.pi / 2 ** (target - control), control, target)
+    return circuit
 
 
 def dead_weights(program: CircuitProgram, *, tries: int = 4) -> list[str]:

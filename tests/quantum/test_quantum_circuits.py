@@ -137,3 +137,43 @@ def test_parameters_have_the_names_by_which_they_are_reported():
     program = CircuitSpec(2, 1).build()
     assert [p.name for p in program.inputs] == [p.name for p in ParameterVector("x", 2)]
     assert [p.name for p in program.weights] == [p.name for p in ParameterVector("w", 4)]
+
+
+def test_ranged_entanglement_reaches_further_in_every_layer():
+    spec = CircuitSpec(4, 4, entanglement="ranged")
+    assert [spec.pairs(layer)[0] for layer in range(4)] == [(0, 1), (0, 2), (0, 3), (0, 1)]
+    assert spec.pairs(1) == [(0, 2), (1, 3), (2, 0), (3, 1)]
+    assert CircuitSpec(2, 1, entanglement="ranged").pairs() == [(0, 1), (1, 0)]
+    assert CircuitSpec(1, 1, entanglement="ranged").pairs() == []
+
+
+def test_strongly_entangling_layers_end_in_dead_rz():
+    program = CircuitSpec(4, 2, encoding="rx", rotations=("rz", "ry", "rz"), entanglement="ranged").build()
+    assert dead_weights(program) == ["w[20]", "w[21]", "w[22]", "w[23]"]
+
+
+def test_superposition_comes_before_the_encoding():
+    assert [name for name, *_ in gate_list(CircuitSpec(2, 0, superposition=True).build())] == ["h", "h", "ry", "ry"]
+    with pytest.raises(UserError, match=r"^circuit: superposition = True with encoding = 'rx'"):
+        CircuitSpec(2, superposition=True, encoding="rx")
+
+
+@pytest.mark.parametrize("qubits", [1, 2, 4])
+def test_fourier_attention_weighs_the_amplitudes_in_fourier_space(qubits):
+    program = CircuitSpec(qubits, 0, attention="fourier").build()
+    all_inputs, weights = points(program, 1)
+    inputs = all_inputs[0]
+    size = 2**qubits
+    index = np.arange(size)
+    reversed_bits = sum(((index >> i) & 1) << (qubits - 1 - i) for i in range(qubits))
+    transform = np.exp(2j * np.pi * np.outer(reversed_bits, index) / size) / np.sqrt(size)
+    signs = 1 - 2 * ((index[:, None] >> np.arange(qubits)) & 1)
+    phases = np.exp(-0.5j * signs @ weights)
+    encoded = np.ones(1)
+    for angle in inputs:
+        encoded = np.kron([np.cos(angle / 2), np.sin(angle / 2)], encoded)
+    state = transform.conj().T @ (phases * (transform @ encoded))
+    np.testing.assert_allclose(
+        reference_values(program, all_inputs, weights)[0], np.abs(state) ** 2 @ signs, atol=1e-12
+    )
+    assert dead_weights(program) == []
