@@ -111,7 +111,7 @@ class Backend(Protocol):
     name: str
     """Canonical name; ``open_backend(name)`` opens the same backend again."""
     kind: str
-    """One of ``noiseless``, ``sampled``, ``simulated device``, ``noise model``, ``hardware``."""
+    """One of ``noiseless``, ``sampled``, ``simulated device``, ``noise model``."""
     simulated: bool
     shots: int | None
     """Shots per circuit; None where the values are exact."""

@@ -108,11 +108,8 @@ def live_device(name: str) -> Device:
     of it.
     """
     from backends.ibm.client import Service
-    from backends.ibm.failures import one_sentence
 
-    backend = Service().device(name)
-    with one_sentence(f"reading the calibration of {name}"):
-        device = device_of(backend, name)
+    device = Service().calibrated(name)
     if device.calibrated is None:
         raise BackendError(f"the service has no calibration of {name} at this moment")
     return replace(device, read=datetime.now(UTC).isoformat(timespec="seconds"))

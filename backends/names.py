@@ -169,7 +169,7 @@ _OPTIONS: dict[Kind, dict[str, Callable[[str, str, str], Any]]] = {
         "shots": _shots,
         "precision": _precision,
         "resilience": _resilience,
-        "dd": _one_of(*get_args(DecouplingSequence)),
+        "dd": _one_of("none", *get_args(DecouplingSequence)),
         "twirl_gates": _SWITCH,
         "twirl_measure": _SWITCH,
         "mitigation": _SWITCH,
@@ -279,7 +279,7 @@ def _hardware(text: str, values: dict[str, Any]) -> HardwareOptions:
         raise BackendError(f"{text}: shots and precision say the same; give one of them")
     named = {"dd": "dynamical_decoupling", "mitigation": "measure_mitigation"}
     given = {
-        named.get(key, key): {"on": True, "off": False}.get(value, value)
+        named.get(key, key): {"on": True, "off": False, "none": None}.get(value, value)
         for key, value in values.items()
         if key not in {"copies", "seed"}
     }
@@ -290,7 +290,7 @@ def _hardware(text: str, values: dict[str, Any]) -> HardwareOptions:
 
 
 def _is_default(key: str, values: dict[str, Any]) -> bool:
-    return (key == "scale" and values[key] == 1.0) or (key == "copies" and values[key] == "auto")
+    return key == "scale" and values[key] == 1.0
 
 
 def _format(value: float | str) -> str:

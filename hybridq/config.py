@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
 
 from hybridq.errors import UserError
 
@@ -63,6 +63,26 @@ class Augmentation(Section):
         return self
 
 
+def _pair(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return value
+    keys = {str(key): names for key, names in value.items()} if isinstance(value, dict) else {}
+    if set(keys) != {"0", "1"}:
+        raise ValueError("expected {0: [..], 1: [..]}, two lists of classes by name or index")
+    for label, names in keys.items():
+        if not isinstance(names, list) or not names or {type(name) for name in names} - {int, str}:
+            raise ValueError(f"expected under {label} a list of classes by name or index, got {names!r}")
+    return tuple(keys["0"]), tuple(keys["1"])
+
+
+MergedClasses = Annotated[
+    tuple[tuple[int | str, ...], tuple[int | str, ...]],
+    BeforeValidator(_pair),
+    PlainSerializer(lambda pair: {label: list(names) for label, names in enumerate(pair)}),
+]
+"""Written ``{0: [..], 1: [..]}``; held as a pair of tuples, since a configuration is hashed."""
+
+
 class Data(Section):
     """The labelled images."""
 
@@ -74,6 +94,14 @@ class Data(Section):
     """Share of groups for validation, where the source brings no validation part."""
     test_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.2
     """Share of groups for test, where the source brings no test part."""
+    channels: Literal[1, 3] = 1
+    """1: greyscale; 3: colour, greyscale images repeated."""
+    classes: MergedClasses | None = None
+    """A binary task of some of the classes, by name or index: ``{0: [normal], 1: [cyst, tumour]}``."""
+    label_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the training images whose labels are used, drawn by class; stage 1 uses all of them."""
+    splits: str | None = None
+    """A split manifest, a CSV file with the columns id, group and split, that replaces the source's splits."""
 
 
 class Pretrain(Section):
@@ -93,6 +121,19 @@ class Pretrain(Section):
     augmentation: Augmentation = Augmentation()
 
 
+SYSTEMS: Final[dict[str, dict[str, Any]]] = {
+    "lean_hybrid": {
+        "backbone": "compact_cnn",
+        "encoding": "rx",
+        "rotations": ("rz", "ry", "rz"),
+        "entanglement": "ranged",
+        "layers": 4,
+    },
+    "hqcnn": {"backbone": "five_layer_cnn", "superposition": True, "attention": "fourier"},
+}
+"""What the model of that name sets where a configuration says nothing else; ``ssl_quantum`` has the defaults below."""
+
+
 class Model(Section):
     """The classifier."""
 
@@ -102,18 +143,38 @@ class Model(Section):
     imagenet: bool = False
     """Start from torchvision's ImageNet weights (downloaded once by torchvision)."""
     qubits: Annotated[int, Field(ge=1, le=16)] = 4
-    layers: Annotated[int, Field(ge=1, le=32)] = 2
+    layers: Annotated[int, Field(ge=0, le=32)] = 2
+    """Trainable layers of the circuit; 0 leaves the encoding alone."""
+    encoding: Literal["ry", "rx"] = "ry"
+    """The rotation that takes an angle."""
     rotations: tuple[Literal["rx", "ry", "rz"], ...] = ("rz", "ry")
     """Trainable rotations of a layer, in order; RZ last in the last layer would be dead under ⟨Z⟩."""
-    entanglement: Literal["ring", "linear", "full", "none"] = "ring"
+    entanglement: Literal["ring", "linear", "full", "ranged", "none"] = "ring"
     entangler: Literal["cx", "cz"] = "cx"
     reuploading: bool = False
     """Encode the angles again before every layer."""
+    superposition: bool = False
+    """Hadamard gates before the encoding."""
+    attention: Literal["none", "fourier"] = "none"
+    """Learned phases in Fourier space at the end of the circuit."""
+    branch: Literal["circuit", "mlp", "linear", "fourier"] = "circuit"
+    """What turns angles into values; all but ``circuit`` are classical controls (``hybridq.models.branches``)."""
+    train_circuit: bool = True
+    """False keeps the random weights of the circuit, or of what is in its place: a control."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
     alpha: float = 0.1
     """Initial value of α in eq. 13."""
+    train_alpha: bool = True
+    """False keeps α; with ``alpha: 0`` the classical half alone is trained: a control."""
+    residual: bool = True
+    """False leaves h out of eq. 13, so that the circuit alone decides: a control."""
     angle_spread: Annotated[float, Field(gt=0, le=3.2)] = 0.75
     """Standard deviation in radians of the first batch's angles u; W_q is scaled to it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_the_system(cls, given: Any) -> Any:
+        return {**SYSTEMS.get(str(given.get("name")), {}), **given} if isinstance(given, dict) else given
 
 
 class Train(Section):
@@ -134,12 +195,37 @@ class Train(Section):
     unfreeze: Literal["all", "none"] | Annotated[int, Field(ge=0)] = "all"
     """How much of the encoder is trained: ``all``, ``none``, or the number of its last blocks."""
     class_weights: bool = False
-    """Weight the loss by inverse class frequency in the training part."""
+    """Weight the loss by inverse class frequency in the training part; of several labels, each one's positives by the
+    negatives to a positive."""
     augmentation: Augmentation = Augmentation(rotation_degrees=10, crop_ratio=(0.85, 1.0))
     patience: Annotated[int, Field(ge=1)] = 10
     """Epochs without a better validation AUC after which training stops."""
     threads: Annotated[int, Field(ge=0)] = 0
     """Threads of torch; 0 is one per core. Results are reproducible at the same number."""
+
+
+class Hardware(Section):
+    """Evaluations on IBM hardware, where the backend's name and the command line say nothing else; not of training."""
+
+    shots: Annotated[int, Field(ge=1)] = 4096
+    """Of every circuit and measurement basis; a multiple of 32 where anything is twirled (resilience 1 and 2)."""
+    precision: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Standard error of ⟨Z⟩ near zero to aim at; takes the place of ``shots``."""
+    resilience: Literal[0, 1, 2] = 1
+    """0: plain; 1: readout error mitigated (TREX); 2: gate twirling and zero-noise extrapolation as well."""
+    dd: Literal["none", "XX", "XpXm", "XY4"] = "none"
+    """Dynamical decoupling of idle qubits."""
+    twirl_gates: bool | None = None
+    """None, here and below: as the resilience level does."""
+    twirl_measure: bool | None = None
+    mitigation: bool | None = None
+    """Of readout error (TREX); it needs twirled measurements."""
+    copies: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
+    """Copies of the circuit on the chip, each with another image."""
+    reference_chunk: bool | None = None
+    """Run the first job again at the end, to show drift; None: above three jobs."""
+    max_quantum_seconds: Positive | None = None
+    """Refuse to submit what is estimated to take more."""
 
 
 class Experiment(Section):
@@ -152,6 +238,7 @@ class Experiment(Section):
     pretrain: Pretrain = Pretrain()
     model: Model = Model()
     train: Train = Train()
+    hardware: Hardware = Hardware()
 
 
 def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
@@ -181,7 +268,12 @@ def parse_experiment(text: str, overrides: Sequence[str] = (), *, where: str = "
     try:
         return Experiment.model_validate(tree)
     except ValidationError as error:
-        raise UserError("; ".join(_sentence(where, item) for item in error.errors())) from None
+        raise UserError(sentences(where, error, Experiment)) from None
+
+
+def sentences(where: str, error: ValidationError, root: type[BaseModel]) -> str:
+    """What is wrong with the settings of a file, each key named; ``root`` is the model of the whole file."""
+    return "; ".join(_sentence(where, item, root) for item in error.errors())
 
 
 def dump_experiment(experiment: Experiment) -> str:
@@ -206,11 +298,11 @@ def _override(tree: dict[str, Any], override: str) -> None:
         raise UserError(f"--set {override}: the value is not valid YAML") from None
 
 
-def _sentence(where: str, item: Any) -> str:
+def _sentence(where: str, item: Any, root: type[BaseModel]) -> str:
     steps = [str(step) for step in item["loc"] if not str(step).startswith(("function-", "literal[", "constrained-"))]
     key = ".".join(steps)
     if item["type"] == "extra_forbidden":
-        known = _known_keys(steps[:-1])
+        known = _known_keys(steps[:-1], root)
         nearest = difflib.get_close_matches(steps[-1], known, n=1, cutoff=0.5)
         hint = f"; did you mean {'.'.join([*steps[:-1], nearest[0]])}?" if nearest else f"; known: {', '.join(known)}"
         return f"{where}: unknown key {key}{hint}"
@@ -220,8 +312,8 @@ def _sentence(where: str, item: Any) -> str:
     return f"{where}: {key} = {item['input']!r}; {message[0].lower()}{message[1:]}"
 
 
-def _known_keys(sections: Sequence[str]) -> list[str]:
-    model: type[BaseModel] = Experiment
+def _known_keys(sections: Sequence[str], root: type[BaseModel]) -> list[str]:
+    model = root
     for section in sections:
         below = model.model_fields[section].annotation
         if not (isinstance(below, type) and issubclass(below, BaseModel)):

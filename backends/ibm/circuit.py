@@ -18,7 +18,7 @@ from qiskit.circuit import Parameter, ParameterVector
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import Layout, Target
 
-from backends.compile import circuit_record, measured, move_observable, schedule
+from backends.compile import circuit_record, measured, move_observable, relaxation_rate, schedule
 from backends.contract import CircuitProgram, CompiledCircuit, FloatArray
 from backends.devices import BROKEN, Device
 from backends.measurement import group_observables
@@ -35,7 +35,7 @@ class Patch:
     expected_error: float
     """Root mean square error of the observables, from the calibration; see :meth:`Exposure.errors`."""
     score: float
-    """Estimated probability that no gate and no readout errs, from the calibration."""
+    """Estimated probability that nothing errs, from the calibration; see :func:`backends.compile.success`."""
     seed_transpiler: int
     readout: tuple[tuple[float, float], ...]
     """For each of ``qubits`` p(read 1 | prepared 0) and p(read 0 | prepared 1)."""
@@ -145,8 +145,7 @@ class ErrorRates:
     def __init__(self, device: Device) -> None:
         size = device.num_qubits
         self.device = device
-        times = device.target.qubit_properties or [None] * size
-        self.idle = np.array([sum(_rate(t, which) for which in ("t2", "t2", "t1")) / 3 for t in times])
+        self.idle = np.array([relaxation_rate(device.target, qubit) for qubit in range(size)])
         self.two_qubit = np.zeros((size, size))
         for (a, b), error in device.edges.items():
             known = device.target[device.entangler]
@@ -166,11 +165,6 @@ class ErrorRates:
             rates = -np.log1p(-2 * np.minimum(errors, 0.99 * BROKEN))
             self._one_qubit[gate] = np.maximum(rates, np.array(seconds) * self.idle)
         return self._one_qubit[gate]
-
-
-def _rate(properties: Any, name: str) -> float:
-    seconds = getattr(properties, name, None)
-    return 1 / seconds if seconds else 0.0
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,15 @@ expired login is renewed once, and what the client raises becomes an error of :m
 from __future__ import annotations
 
 import contextlib
+import logging
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
 import numpy as np
 from qiskit import QuantumCircuit
@@ -91,6 +94,9 @@ class Service:
     """
 
     def __init__(self, waits: Waits | None = None) -> None:
+        if "QISKIT_IBM_RUNTIME_LOG_LEVEL" not in os.environ:
+            # Three lines at every login where no instance is configured; which one is used is in the ledger.
+            logging.getLogger("qiskit_ibm_runtime").setLevel(logging.ERROR)
         self.waits = waits or Waits.from_environment()
         self._service: Any = None
         self._ask("logging in at IBM", lambda: None)
@@ -142,9 +148,11 @@ class Service:
         # Raised out here it does not carry the client's error along, which may quote the key.
         raise failure
 
-    def device(self, name: str) -> Any:
-        """The client's backend object of a device; raises :class:`BackendError` where the account has none."""
-        return self._ask(f"asking for {name}", lambda: self._device(name))
+    @property
+    def host(self) -> str:
+        """Host that answers; the rest of the account, its key included, is not looked at."""
+        url = self._ask("logging in at IBM", lambda: self._service.active_account().get("url"))
+        return urlsplit(str(url)).hostname or "unknown"
 
     def _device(self, name: str) -> Any:
         if name not in self._devices:
@@ -158,8 +166,13 @@ class Service:
         return self._devices[name]
 
     def calibrated(self, name: str) -> Device:
-        """A device with its calibration of this moment."""
+        """A device with its calibration of this moment; raises :class:`BackendError` where the account has none."""
         return self._ask(f"reading the calibration of {name}", lambda: device_of(self._device(name), name))
+
+    def rep_delay_seconds(self, name: str) -> float | None:
+        """Default pause between two executions on a device; None where it states none."""
+        delay = self._ask(f"asking for {name}", lambda: getattr(self._device(name), "default_rep_delay", None))
+        return None if delay is None else float(delay)
 
     def instance(self, device: str) -> str:
         """CRN of the instance through which a device is used."""

@@ -16,7 +16,6 @@ service does meanwhile, an outage, a full queue, an answer that never came, only
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -24,11 +23,13 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from backends.errors import BackendError
-from backends.ibm.client import FoundJob, Service
+from backends.ibm.client import Service
 from backends.ibm.failures import AccountError, NotFoundError, RefusedError, UnavailableError
+from backends.ibm.keep import keep_charge, keep_details, keep_result
 from backends.ibm.ledger import PENDING, JobRow, Ledger
+from backends.ibm.reconcile import settle, sweep
 from backends.ibm.results import ExecutionResult, read_results
-from backends.ibm.task import Task, write_json, write_whole
+from backends.ibm.task import Task
 
 Phase = Literal["submitting", "waiting", "trouble", "finished"]
 Stage = Literal["submitted", "finished"]
@@ -58,11 +59,12 @@ class Status:
 
 
 @dataclass(frozen=True)
-class Detached:
-    """All chunks are submitted; nothing was waited for."""
+class Unfinished:
+    """Not all results are here: they were not waited for, or a chunk is not sent that was not to be sent."""
 
     key: str
     job_ids: tuple[str, ...]
+    """Of the chunks that have a job."""
 
 
 def execute(
@@ -72,12 +74,16 @@ def execute(
     ledger: Ledger,
     status: Callable[[Status], None] | None = None,
     detach: bool = False,
-) -> ExecutionResult | Detached:
-    """Bring a task to its end from wherever it stands; with ``detach``, only until everything is submitted.
+    submit: bool = True,
+) -> ExecutionResult | Unfinished:
+    """Bring a task to its end from wherever it stands.
+
+    With ``detach`` only until everything is submitted. Without ``submit`` nothing is sent: what is at the service is
+    waited for (looked at once, with ``detach``), and chunks that are not there, or that failed, are left as they are.
 
     Raises :class:`BackendError` when another process is at work on it, when the service refuses (account, quota, a
-    request it does not take), and, after all other chunks are finished, when chunks failed or were cancelled. Calling
-    it again goes on from there.
+    request it does not take), and, with ``submit``, after all other chunks are finished, when chunks failed or were
+    cancelled. Calling it again goes on from there.
     """
     with ledger.lock(task.key):
         task = task.save()
@@ -89,9 +95,9 @@ def execute(
             folder=task.folder,
             chunks=len(task.chunks),
         )
-        execution = _Execution(task, service, ledger, status or (lambda _: None))
+        execution = _Execution(task, service, ledger, status or (lambda _: None), submit)
         execution.run(until="submitted" if detach else "finished")
-        return execution.detached() if detach else execution.result()
+        return execution.outcome()
 
 
 def cancel(key: str, *, service: Service, ledger: Ledger) -> list[str]:
@@ -103,15 +109,21 @@ def cancel(key: str, *, service: Service, ledger: Ledger) -> list[str]:
             service.close_batch(evaluation.batch_id)
             ledger.set_batch(key, None)
         for row in ledger.latest(key).values():
+            if row.state == "intended":  # its job may exist
+                row = settle(service, ledger, row) or row
             if row.state in PENDING and row.job_id is not None and service.cancel(row.job_id):
                 ledger.update(row.tag, state="cancelled", reason="cancelled here")
                 stopped.append(row.job_id)
+                details = service.details(row.job_id)
+                ledger.update(row.tag, charged_seconds=details.quantum_seconds if details.final else None)
     return stopped
 
 
 class _Execution:
-    def __init__(self, task: Task, service: Service, ledger: Ledger, status: Callable[[Status], None]) -> None:
-        self.task, self.service, self.ledger, self.status = task, service, ledger, status
+    def __init__(
+        self, task: Task, service: Service, ledger: Ledger, status: Callable[[Status], None], submit: bool
+    ) -> None:
+        self.task, self.service, self.ledger, self.status, self.submit = task, service, ledger, status, submit
         self.waits = service.waits
         self.digest = task.digest()
         latest = ledger.latest(task.key)
@@ -156,7 +168,7 @@ class _Execution:
     def is_over(self, until: Stage) -> bool:
         """Whether there is nothing left to wait for."""
         states = [self.rows[c].state if c in self.rows else "intended" for c in range(len(self.task.chunks))]
-        waited_for = {"intended"} if until == "submitted" else {"intended", *PENDING}
+        waited_for = {*(["intended"] if self.submit else []), *(PENDING if until == "finished" else [])}
         return not waited_for & set(states)
 
     def report(self, phase: Phase, message: str, pause: float) -> None:
@@ -186,7 +198,10 @@ class _Execution:
             if row is None or row.state == "intended":
                 if trouble is None:
                     try:
-                        self.send_or_find(chunk)
+                        if self.submit:
+                            self.send_or_find(chunk)
+                        elif row is not None:
+                            self.settle(row)
                         self.report("submitting", "", 0.0)
                     except UnavailableError as error:
                         trouble = error
@@ -194,12 +209,12 @@ class _Execution:
                 self.look(row, ask_details=first_pending)
                 first_pending = False
             elif row.state == "done" and row.charged_seconds is None:
-                self.keep_charge(row)
+                self.rows[chunk] = keep_charge(self.service, self.ledger, row)
         if trouble is not None:
             raise trouble
         for stage in STAGES:
             if self.is_over(stage) and stage not in self.swept:
-                self.sweep()
+                self.rows.update((row.chunk, row) for row in sweep(self.service, self.ledger, self.task.key))
                 self.swept.add(stage)
         if self.is_over("submitted"):
             self.close_batch()
@@ -268,50 +283,11 @@ class _Execution:
         self.settle(row)
 
     def settle(self, row: JobRow) -> bool:
-        """Look a chunk's job up by its tag; of several keep the one that is furthest, and cancel the others.
-
-        Returns whether there is one.
-        """
-        surplus = {other.job_id for other in self.ledger.jobs(self.task.key) if other.state == "surplus"}
-        found = [job for job in self.service.find(row.tag) if job.job_id not in surplus]
-        if not found:
-            return False
-        kept = found[0]
-        if len(found) > 1:
-            order = ("done", "running", "queued", "failed", "cancelled")
-            kept = min(found, key=lambda job: order.index(self.service.state(job.job_id)[0]))
-        if kept.job_id != row.job_id:
-            self.rows[row.chunk] = self.ledger.update(
-                row.tag,
-                state="submitted",
-                job_id=kept.job_id,
-                batch_id=kept.batch_id,
-                instance=self.service.instance(self.task.device),
-            )
-        for job in found:
-            if job.job_id != kept.job_id:
-                self.drop(row, job)
-        return True
-
-    def sweep(self) -> None:
-        """Ask for all jobs of the evaluation, and settle those that the ledger does not have."""
-        rows = self.ledger.jobs(self.task.key)
-        known = {row.job_id for row in rows}
-        by_tag = {row.tag: row for row in rows if row.state != "surplus"}
-        for job in self.service.find(self.ledger.evaluation_tag(self.task.key)):
-            row = next((by_tag[tag] for tag in job.tags if tag in by_tag), None)
-            if row is None or job.job_id in known:
-                continue
-            if row.state in PENDING:
-                self.settle(row)
-            else:
-                self.drop(row, job)
-
-    def drop(self, row: JobRow, surplus: FoundJob) -> None:
-        """Cancel a second job of a chunk and note it."""
-        stopped = self.service.cancel(surplus.job_id)
-        reason = "cancelled before it had run" if stopped else "it had ended when it was found"
-        self.ledger.add_surplus(row, surplus.job_id, reason)
+        """Whether a chunk has a job at the service; see :func:`backends.ibm.reconcile.settle`."""
+        found = settle(self.service, self.ledger, row)
+        if found is not None:
+            self.rows[row.chunk] = found
+        return found is not None
 
     # Batches.
 
@@ -343,7 +319,7 @@ class _Execution:
         """Ask how a job is, and keep its result if it is done."""
         job_id = str(row.job_id)
         if self.task.result_path(row.chunk, job_id).is_file():
-            self.keep_details(row)
+            self.rows[row.chunk] = keep_details(self.task, self.service, self.ledger, row)
             return
         try:
             state, reason = self.service.state(job_id)
@@ -356,9 +332,7 @@ class _Execution:
             ) from None
         match state:
             case "done":
-                raw = self.service.fetch(job_id)
-                write_whole(self.task.result_path(row.chunk, job_id), lambda file: file.write(raw.encode()))
-                self.keep_details(row)
+                self.rows[row.chunk] = keep_result(self.task, self.service, self.ledger, row)
             case "failed" | "cancelled":
                 details = self.service.details(job_id)
                 charged = details.quantum_seconds if details.final else None
@@ -373,38 +347,18 @@ class _Execution:
                     if state == "queued" and self.queue_position is None:
                         self.queue_position = self.service.queue(self.task.device)
 
-    def keep_details(self, row: JobRow) -> None:
-        """Keep times, cost and calibration of a job whose result is on disk, and note it as done."""
-        job_id = str(row.job_id)
-        details = self.service.details(job_id)
-        properties = self.service.calibration(job_id)
-        calibrated = None if properties is None else str(properties.get("last_update_date"))
-        if properties is not None:
-            safe = "".join(c if c.isalnum() else "-" for c in str(calibrated))
-            path = self.task.folder / "calibrations" / f"{safe}.json"
-            if not path.is_file():
-                write_json(path, json.loads(json.dumps(properties, default=str)))
-        about = {"job_id": job_id, "calibrated": calibrated, "timestamps": details.timestamps}
-        write_json(self.task.details_path(row.chunk, job_id), about)
-        self.rows[row.chunk] = self.ledger.update(
-            row.tag,
-            state="done",
-            charged_seconds=details.quantum_seconds if details.final else None,
-            result=str(self.task.result_path(row.chunk, job_id)),
-        )
-
-    def keep_charge(self, row: JobRow) -> None:
-        """Ask again what a finished job cost: the service counts a while later."""
-        details = self.service.details(str(row.job_id))
-        if details.final:
-            self.rows[row.chunk] = self.ledger.update(row.tag, charged_seconds=details.quantum_seconds)
-
     # The end.
 
-    def detached(self) -> Detached:
-        """Everything is submitted."""
-        self.raise_for_failed()
-        return Detached(self.task.key, tuple(str(self.rows[c].job_id) for c in sorted(self.rows)))
+    def outcome(self) -> ExecutionResult | Unfinished:
+        """The results where all are here; raises where a chunk that was to be sent failed."""
+        if self.submit:
+            self.raise_for_failed()
+        chunks = range(len(self.task.chunks))
+        if any(chunk not in self.rows or self.rows[chunk].state != "done" for chunk in chunks):
+            ids = [self.rows[chunk].job_id for chunk in chunks if chunk in self.rows]
+            return Unfinished(self.task.key, tuple(str(job_id) for job_id in ids if job_id is not None))
+        surplus = [str(row.job_id) for row in self.ledger.jobs(self.task.key) if row.state == "surplus"]
+        return read_results(self.task, [self.rows[chunk] for chunk in chunks], surplus)
 
     def raise_for_failed(self) -> None:
         """Raise where a chunk failed in this call."""
@@ -420,12 +374,6 @@ class _Execution:
                 f"{len(self.task.chunks)} chunks are finished and kept, and the same command sends only the others "
                 f"again"
             )
-
-    def result(self) -> ExecutionResult:
-        """Everything is finished."""
-        self.raise_for_failed()
-        surplus = [str(row.job_id) for row in self.ledger.jobs(self.task.key) if row.state == "surplus"]
-        return read_results(self.task, [self.rows[chunk] for chunk in range(len(self.task.chunks))], surplus)
 
 
 def _age(row: JobRow) -> float:

@@ -77,15 +77,6 @@ CLIENT_ERRORS = (QiskitError, RequestException, json.JSONDecodeError, UserWarnin
 """All that the client raises for reasons outside this program."""
 
 
-@contextlib.contextmanager
-def one_sentence(what: str) -> Iterator[None]:
-    """Turn the client's errors into one of the above."""
-    try:
-        yield
-    except CLIENT_ERRORS as error:
-        raise understood(error, what) from None
-
-
 def refuse_raw_key() -> None:
     """Make two of the client's warnings errors, in this process, from now on.
 

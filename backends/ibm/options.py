@@ -39,8 +39,6 @@ class HardwareOptions:
     precision: float | None = None
     """Standard error of ⟨Z⟩ near zero to aim at: ⌈1/precision²⌉ shots, rounded up to full twirls, take the place of
     ``shots``."""
-    max_execution_seconds: int | None = None
-    """Quantum seconds after which the service stops a job; None takes the plan's limit."""
 
     def __post_init__(self) -> None:
         if self.shots < 1:
@@ -53,8 +51,6 @@ class HardwareOptions:
             )
         if self.precision is not None and not 0 < self.precision <= 1:
             raise BackendError(f"precision = {self.precision:g}; above 0 and at most 1")
-        if self.max_execution_seconds is not None and self.max_execution_seconds < 1:
-            raise BackendError(f"the limit on a job = {self.max_execution_seconds} quantum seconds; at least 1")
         if self.mitigates_readout and self.twirl_measure is False:
             raise BackendError(
                 "mitigation of readout error needs twirled measurements: leave measurement twirling on, or turn "

@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.contract import Cost
 from backends.errors import BackendError
+from backends.ibm.arrangement import Arrangement, rows_needed
 from backends.ibm.circuit import HardwareCircuit
-from backends.ibm.copies import Arrangement, rows_needed
 from backends.ibm.options import HardwareOptions
 from backends.ibm.task import Chunk
 
@@ -143,11 +142,6 @@ class Plan:
     """What the service says remains; None where it does not."""
 
     @property
-    def rep_delay_seconds(self) -> float:
-        """Pause between two executions."""
-        return self.workload.rep_delay_seconds
-
-    @property
     def sets(self) -> int:
         """Parameter sets of all jobs."""
         return sum(chunk.stop - chunk.start for chunk in self.chunks)
@@ -201,11 +195,6 @@ class Plan:
     def _repeats(self) -> bool:
         return any(chunk.reference for chunk in self.chunks)
 
-    @property
-    def cost(self) -> Cost:
-        """The same as :class:`backends.contract.Cost`."""
-        return Cost(self.circuits, self.executions, self.quantum_seconds, self.jobs)
-
     def refuse_over(self, max_quantum_seconds: float | None = None) -> None:
         """Raise :class:`BackendError` when the estimate is above this or above what remains of the quota.
 
@@ -247,27 +236,6 @@ class Plan:
                 return shots
         return None
 
-    def lines(self) -> list[str]:
-        """The plan for people, a few lines."""
-        delay, duration = self.rep_delay_seconds, self.workload.circuit_seconds
-        found = [
-            f"{_count(self.samples, 'sample')} at {self.shots:,} shots on {_count(self.copies, 'copy', 'copies')} of "
-            f"the circuit: {_count(self.sets, 'parameter set')}"
-            + (f", {_count(self.references, 'sample')} on every copy" if self.references else "")
-            + (", the first job repeated at the end" if self._repeats else ""),
-            f"{_count(self.jobs, 'job')} of one PUB, {_count(self.circuits, 'circuit')}, "
-            f"{_count(self.executions, 'execution')}, about {self.upload_bytes / 1e6:.1f} MB up and "
-            f"{self.download_bytes / 1e6:.1f} MB down",
-            f"estimated {_time(self.quantum_seconds)} of quantum time: {JOB_SECONDS:g} s a job, "
-            f"{delay * 1e6:g} µs of delay and {duration * 1e6:.1f} µs of circuit an execution",
-        ]
-        if self.copies > 1:
-            alone = self.quantum_seconds + self.saved_seconds
-            found.append(f"one sample at a time would take {_time(alone)}")
-        if self.quota_seconds is not None:
-            found.append(f"{_time(self.quota_seconds)} of the quota remain")
-        return found
-
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         return {
@@ -294,15 +262,14 @@ def make_plan(
     arrangement: Arrangement,
     options: HardwareOptions,
     *,
-    rep_delay_seconds: float = REP_DELAY_SECONDS,
+    rep_delay_seconds: float | None = None,
     quota_seconds: float | None = None,
     reference_chunk: bool | None = None,
 ) -> Plan:
     """Plan a run: as few jobs as the limits on executions, result bytes and time allow, of nearly equal size.
 
-    ``rep_delay_seconds`` is the device's delay between executions, ``quota_seconds`` what the service says remains.
-    Raises :class:`BackendError` where one parameter set is more than a job takes, and where ``options`` stop a job
-    before its estimated end.
+    ``rep_delay_seconds`` is the device's delay between executions (None: :data:`REP_DELAY_SECONDS`), ``quota_seconds``
+    what the service says remains. Raises :class:`BackendError` where one parameter set is more than a job takes.
     """
     used = {compiled.circuit.find_bit(q).index for item in compiled.circuit.data for q in item.qubits}
     layers = compiled.circuit.depth(lambda item: len(item.qubits) == 2 and item.operation.name != "barrier")
@@ -310,45 +277,22 @@ def make_plan(
         options=options,
         groups=compiled.groups,
         circuit_seconds=compiled.circuit_seconds,
-        rep_delay_seconds=rep_delay_seconds,
+        rep_delay_seconds=REP_DELAY_SECONDS if rep_delay_seconds is None else rep_delay_seconds,
         num_qubits=compiled.circuit.num_qubits,
         inputs=sum(map(len, compiled.copy_inputs)),
         gates=len(compiled.circuit.data),
         layers=layers,
         used_qubits=len(used),
     )
-    chunks = _chunks(workload, arrangement.rows, reference_chunk)
-    longest = max(chunk.estimated_seconds for chunk in chunks)
-    if options.max_execution_seconds is not None and options.max_execution_seconds < longest:
-        raise BackendError(
-            f"a job is estimated at {longest:.1f} quantum seconds and would be stopped after "
-            f"{options.max_execution_seconds}; allow at least {math.ceil(longest)}"
-        )
     return Plan(
         workload=workload,
         samples=arrangement.samples,
         copies=arrangement.copies,
         references=len(arrangement.references),
-        chunks=chunks,
+        chunks=_chunks(workload, arrangement.rows, reference_chunk),
         reference_chunk=reference_chunk,
         quota_seconds=quota_seconds,
     )
-
-
-def hardware_cost(
-    *,
-    samples: int,
-    groups: int,
-    shots: int,
-    resilience: int,
-    circuit_seconds: float,
-    rep_delay_seconds: float = REP_DELAY_SECONDS,
-) -> Cost:
-    """Cost of one job for ``samples`` parameter sets, each measured in ``groups`` bases with ``shots`` shots."""
-    options = HardwareOptions(shots=shots, resilience=resilience)
-    work = Workload(options, groups, circuit_seconds, rep_delay_seconds)
-    jobs = int(samples > 0)
-    return Cost(work.circuits(samples, jobs), work.executions(samples, jobs), work.seconds(samples, jobs), jobs)
 
 
 def _chunks(workload: Workload, rows: int, reference_chunk: bool | None) -> tuple[Chunk, ...]:
@@ -358,7 +302,7 @@ def _chunks(workload: Workload, rows: int, reference_chunk: bool | None) -> tupl
         seconds = workload.seconds(len(part))
         limit = min(math.ceil(LIMIT_FACTOR * seconds + LIMIT_SECONDS), MAX_JOB_SECONDS)
         start, stop = int(part[0]), int(part[-1]) + 1
-        chunks.append(Chunk(start, stop, seconds, workload.options.max_execution_seconds or limit))
+        chunks.append(Chunk(start, stop, seconds, limit))
     if _repeats(count, reference_chunk):
         chunks.append(replace(chunks[0], reference=True))
     return tuple(chunks)
@@ -378,11 +322,3 @@ def _estimates(workload: Workload, rows: NDArray[np.int64], reference_chunk: boo
     repeated = np.broadcast_to(_repeats(chunks, reference_chunk), rows.shape).astype(np.int64)
     sets = rows + repeated * -(-rows // chunks)
     return (chunks + repeated) * workload.job_seconds + sets * workload.set_seconds
-
-
-def _count(number: int, what: str, many: str | None = None) -> str:
-    return f"{number:,} {what if number == 1 else many or what + 's'}"
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 120 else f"{seconds:.0f} s ({seconds / 60:.1f} min)"

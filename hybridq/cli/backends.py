@@ -16,7 +16,6 @@ from hybridq.errors import UserError
 if TYPE_CHECKING:
     from backends.devices import Device
     from backends.ibm.circuit import HardwareCircuit
-    from backends.names import BackendName
 
 app = typer.Typer(help="Where circuits can run, and what it would cost there.", no_args_is_help=True)
 
@@ -93,13 +92,12 @@ def show(
     parsed = parse_name(name)
     if parsed.kind not in {"ibm", "fake"}:
         raise UserError(f"{name} is no device; name one as ibm_torino or fake_torino")
-    with working("loading qiskit"):
-        from backends.ibm.plan import REP_DELAY_SECONDS
-    delay, quota, queue = REP_DELAY_SECONDS, None, None
+    delay, quota, queue = None, None, None
     if parsed.kind == "fake":
-        from backends.devices import stored_device
+        with working("loading qiskit"):
+            from backends.devices import stored_device
 
-        device = stored_device(str(parsed.device))
+            device = stored_device(str(parsed.device))
     else:
         with working(f"asking IBM for {parsed.device}"):
             device, delay, quota, queue = _live(str(parsed.device))
@@ -111,18 +109,26 @@ def show(
 
     opened = open_run(run)
     with working(f"placing the circuit on {device.name}"):
-        from backends.ibm.copies import arrange, place_copies
+        from backends.ibm.arrangement import arrange
+        from backends.ibm.copies import place_copies
         from backends.ibm.options import HardwareOptions
         from backends.ibm.plan import make_plan
         from hybridq.evaluation.evaluate import circuit_of
+        from hybridq.evaluation.hardware import complete_name
 
-        seed = opened.experiment().seed if parsed.seed is None else parsed.seed
+        _, colon, options = parsed.canonical.partition(":")
+        full = complete_name(opened, f"ibm_{device.name.removeprefix('ibm_')}{colon}{options}")
+        seed = opened.experiment().seed if full.seed is None else full.seed
         compiled: HardwareCircuit = place_copies(
-            circuit_of(opened), device, copies=parsed.copies, seed=seed, samples=images
+            circuit_of(opened), device, copies=full.copies, seed=seed, samples=images
         )
-        arrangement = arrange(images, len(compiled.copies), seed=seed)
-        options = parsed.options or HardwareOptions(**_shots(parsed))
-        plan = make_plan(compiled, arrangement, options, rep_delay_seconds=delay, quota_seconds=quota)
+        plan = make_plan(
+            compiled,
+            arrange(images, len(compiled.copies), seed=seed),
+            full.options or HardwareOptions(),
+            rep_delay_seconds=delay,
+            quota_seconds=quota,
+        )
     if as_json:
         patches = [patch.record() for patch in compiled.copies]
         _print_json(about | {"patches": patches, "plan": plan.as_dict()})
@@ -134,18 +140,13 @@ def show(
     plan_table(f"{images:,} images of {opened.folder.name}", plan, compiled.copies, f"{images:,}")
 
 
-def _shots(name: BackendName) -> dict[str, Any]:
-    return {} if name.shots is None else {"shots": name.shots}
-
-
 def _account_devices() -> list[_Seen]:
-    from backends.devices import device_of
     from backends.ibm.client import Service
 
     service = Service()
     found = []
     for name, (qubits, queue, operational) in sorted(service.devices().items()):
-        device = device_of(service.device(name), name)
+        device = service.calibrated(name)
         errors = list(device.edges.values())
         found.append(
             _Seen(
@@ -161,15 +162,13 @@ def _account_devices() -> list[_Seen]:
     return found
 
 
-def _live(name: str) -> tuple[Device, float, float | None, int]:
+def _live(name: str) -> tuple[Device, float | None, float | None, int]:
     """A device as its service describes it now, its delay between executions, the remaining quota, and its queue."""
-    from backends.devices import device_of
     from backends.ibm.client import Service
-    from hybridq.evaluation.hardware import rep_delay_seconds
 
     service = Service()
-    backend = service.device(name)
-    return device_of(backend, name), rep_delay_seconds(backend), service.remaining_seconds(), service.queue(name)
+    device, delay = service.calibrated(name), service.rep_delay_seconds(name)
+    return device, delay, service.remaining_seconds(), service.queue(name)
 
 
 def _about(device: Device, queue: int | None) -> dict[str, Any]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hybridq.cli.options import Limit, MaxQuantumSeconds, RunFolder, Split, Stratified, Submission, Yes
+from hybridq.cli.options import HARDWARE, Limit, MaxQuantumSeconds, RunFolder, Split, Stratified, Submission, Yes
+from hybridq.errors import UserError
+
+if TYPE_CHECKING:
+    from hybridq.runs import Run
 
 
 def compare(
@@ -22,48 +26,72 @@ def compare(
     limit: Limit = None,
     stratified: Stratified = False,
     max_quantum_seconds: MaxQuantumSeconds = None,
+    repeat: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LABEL",
+            help="Put a repetition (evaluate --repeat LABEL) beside the first one.",
+            rich_help_panel=HARDWARE,
+        ),
+    ] = None,
     yes: Yes = False,
 ) -> None:
     """Compare the same weights on the same images on several backends; missing evaluations are run."""
     from backends.names import parse_name
 
+    if repeat and not any(parse_name(name).kind == "ibm" for name in backend):
+        raise UserError(f"--repeat is for IBM hardware (ibm_…), and none of {', '.join(backend)} is")
     for name in backend:
         parse_name(name)
-    from hybridq.cli.console import announce
+    from hybridq.cli.console import announce, working
     from hybridq.cli.evaluate import evaluate_on
     from hybridq.cli.tables import comparison_tables
     from hybridq.evaluation.compare import compare_evaluations, write_comparison
     from hybridq.runs import open_run
 
     opened = open_run(run)
+    names = list(dict.fromkeys(backend if len(backend) > 1 else [*backend, *companions(opened, backend[0])]))
+    if len(names) == 1 and not repeat:
+        raise UserError(f"a comparison needs another --backend beside {names[0]}")
     folders = []
-    for name in dict.fromkeys(backend if len(backend) > 1 else [*backend, *companions(backend[0])]):
+    for name in names:
         is_hardware = parse_name(name).kind == "ibm"
-        submission = Submission(yes=yes, max_quantum_seconds=max_quantum_seconds) if is_hardware else None
-        folder = evaluate_on(opened, name, split=split, limit=limit, stratified=stratified, submission=submission)
-        if folder is None:
-            return
-        folders.append(folder)
-    comparison = compare_evaluations(folders)
+        for label in [None, *(repeat or [])] if is_hardware else [None]:
+            submission = Submission(yes=yes, max_quantum_seconds=max_quantum_seconds, repeat=label)
+            folder = evaluate_on(
+                opened,
+                name,
+                split=split,
+                limit=limit,
+                stratified=stratified,
+                submission=submission if is_hardware else None,
+            )
+            if folder is None:
+                return
+            folders.append(folder)
+    with working("comparing"):
+        comparison = compare_evaluations(folders, seed=opened.experiment().seed)
     write_comparison(comparison, opened.folder)
     comparison_tables(comparison)
+    for leak in opened.read_json("data.json").get("leaks", []):
+        announce(f"the splits leak, results may be too good: {leak}")
     announce(f"written: {opened.folder / 'comparison.csv'}")
 
 
-def companions(name: str) -> list[str]:
+def companions(run: Run, name: str) -> list[str]:
     """What an IBM device is to be judged by; nothing for other backends.
 
-    >>> companions("ibm_torino:shots=1024,resilience=0")
-    ['aer', 'aer:shots=1024', 'fake_torino', 'ibm_torino@noise']
+    For ``ibm_torino:shots=1024``: ``aer``, ``aer:shots=1024``, ``fake_torino``, ``ibm_torino@noise``.
     """
-    from backends.ibm.options import HardwareOptions
     from backends.names import parse_name, stored_devices
 
-    parsed = parse_name(name)
-    if parsed.kind != "ibm":
+    if parse_name(name).kind != "ibm":
         return []
-    device = str(parsed.device)
+    from hybridq.evaluation.hardware import complete_name
+
+    full = complete_name(run, name)
+    assert full.options is not None
+    device = str(full.device)
     stored = device.replace("ibm_", "fake_", 1)
-    options = parsed.options or HardwareOptions()
-    found = ["aer", f"aer:shots={options.circuit_shots}"]
+    found = ["aer", f"aer:shots={full.options.circuit_shots}"]
     return [*found, *([stored] if stored in stored_devices() else []), f"{device}@noise"]

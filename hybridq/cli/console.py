@@ -70,7 +70,7 @@ class Waiting:
 
     def __init__(self, device: str) -> None:
         self._device = device
-        self._spinner = Spinner("", console=console) if console.is_terminal else None
+        self._spinner = Spinner(device, console=console) if console.is_terminal else None
         self._trouble = ""
         self._last = ""
 

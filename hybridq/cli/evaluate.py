@@ -56,7 +56,7 @@ def evaluate(
     ] = None,
     dd: Annotated[
         str | None,
-        typer.Option("--dd", metavar="XX|XpXm|XY4", help="Dynamical decoupling.", rich_help_panel=HARDWARE),
+        typer.Option("--dd", metavar="none|XX|XpXm|XY4", help="Dynamical decoupling.", rich_help_panel=HARDWARE),
     ] = None,
     twirl_gates: Annotated[
         bool | None, typer.Option(help="Twirl gates; else as the resilience level does.", rich_help_panel=HARDWARE)

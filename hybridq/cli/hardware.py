@@ -31,8 +31,9 @@ def evaluate_on_hardware(
     with working("loading qiskit"):
         from backends.ibm.client import Service
         from backends.ibm.ledger import Ledger
-        from hybridq.evaluation.hardware import open_task, prepare
+        from hybridq.evaluation.hardware import open_task, prepare, standing
     evaluation = prepare(run, backend, split=split, limit=limit, stratified=stratified, repeat=submission.repeat)
+    submission = submission.completed(run.experiment().hardware)
     if evaluation.finished:
         announce(f"{evaluation.label}: on disk already ({evaluation.folder})")
         return evaluation.folder
@@ -49,13 +50,21 @@ def evaluate_on_hardware(
         raise typer.Exit(INTERRUPTED) from None
     if task is None:
         return None
-    return bring_to_end(evaluation, task, service, ledger, detach=submission.detach)
+    folder = bring_to_end(evaluation, task, service, ledger, detach=submission.detach)
+    if folder is None:
+        now = standing(task, ledger)
+        sent = now.pending + now.finished
+        announce(
+            f"{sent} {'job is' if sent == 1 else 'jobs are'} submitted. The same command waits for them and finishes; "
+            f"so does hybridq jobs collect."
+        )
+    return folder
 
 
 def _plan(evaluation: HardwareEvaluation, service: Service, submission: Submission) -> Task | None:
     """Show the plan, refuse what is too much, ask, and compute the angles; None where nothing is to be submitted."""
     from hybridq.cli.tables import plan_table
-    from hybridq.evaluation.hardware import is_imitation, make_task, place
+    from hybridq.evaluation.hardware import is_imitation, place, task_of
 
     with working(f"placing the circuit on {evaluation.device}"):
         placed = place(evaluation, service, reference_chunk=submission.reference_chunk)
@@ -72,7 +81,7 @@ def _plan(evaluation: HardwareEvaluation, service: Service, submission: Submissi
         announce("nothing was submitted")
         return None
     with bars() as progress:
-        return make_task(evaluation, placed, progress)
+        return task_of(evaluation, placed, progress)
 
 
 def _agreed(evaluation: HardwareEvaluation, seconds: float) -> bool:
@@ -89,7 +98,7 @@ def _continue(evaluation: HardwareEvaluation, task: Task, ledger: Ledger, submis
     left = f", about {now.unsent_seconds:,.0f} s more to send" if now.unsent else ""
     announce(
         f"{evaluation.label}: goes on with {now.finished} of {now.chunks} chunks finished, {now.pending} at IBM, "
-        f"{now.unsent} to send (about {now.spent_seconds:,.1f} quantum seconds sent{left})"
+        f"{now.unsent} to send (about {now.spent_seconds:,.1f} quantum seconds sent so far{left})"
     )
     most = submission.max_quantum_seconds
     if now.unsent and most is not None and now.spent_seconds + now.unsent_seconds > most:
@@ -103,23 +112,22 @@ def _continue(evaluation: HardwareEvaluation, task: Task, ledger: Ledger, submis
 
 
 def bring_to_end(
-    evaluation: HardwareEvaluation, task: Task, service: Service, ledger: Ledger, *, detach: bool
+    evaluation: HardwareEvaluation, task: Task, service: Service, ledger: Ledger, *, detach: bool, submit: bool = True
 ) -> Path | None:
-    """Submit what is not submitted, wait, and decide; with ``detach`` return when all is submitted."""
-    from backends.ibm.execution import Detached, execute
+    """Submit what is not submitted, wait, and decide; None where not everything is finished.
+
+    With ``detach`` it returns when all is submitted, and without ``submit`` it sends nothing.
+    """
+    from backends.ibm.execution import Unfinished, execute
     from hybridq.evaluation.hardware import finish
 
     try:
         with Waiting(task.device) as waiting:
-            result = execute(task, service=service, ledger=ledger, status=waiting, detach=detach)
-        if isinstance(result, Detached):
-            announce(
-                f"{len(result.job_ids)} jobs are submitted. The same command waits for them and finishes; so does "
-                f"hybridq jobs collect."
-            )
+            result = execute(task, service=service, ledger=ledger, status=waiting, detach=detach, submit=submit)
+        if isinstance(result, Unfinished):
             return None
         with working("deciding"):
-            folder = finish(evaluation, task, result)
+            folder = finish(evaluation, result)
     except KeyboardInterrupt:
         announce("interrupted: what is submitted goes on at IBM, and the same command goes on where this one was")
         raise typer.Exit(INTERRUPTED) from None

@@ -16,7 +16,7 @@ from hybridq.errors import UserError
 
 if TYPE_CHECKING:
     from backends.ibm.client import Service
-    from backends.ibm.ledger import EvaluationRow, Ledger
+    from backends.ibm.ledger import EvaluationRow, JobRow, Ledger
 
 app = typer.Typer(help="Jobs at IBM: every one ever submitted from this machine.", rich_markup_mode=None)
 
@@ -76,7 +76,7 @@ def collect(
     wait: Annotated[bool, typer.Option("--wait", help="Wait until all of them are finished.")] = False,
 ) -> None:
     """Ask IBM, keep what is finished, and write the results of evaluations that are whole; sends nothing."""
-    from backends.ibm.ledger import PENDING
+    from backends.errors import BackendError
     from hybridq.cli.console import announce
 
     ledger = _ledger()
@@ -85,23 +85,27 @@ def collect(
         announce("every evaluation is finished: there is nothing to collect")
         return
     service: Service | None = None
+    problems = []
     for evaluation in chosen:
-        pending = any(row.state in PENDING for row in ledger.latest(evaluation.key).values())
-        if pending and service is None:
-            service = _service()
-        _collect(evaluation, service, ledger, wait=wait)
+        try:
+            if service is None and _at_ibm(ledger, evaluation):
+                service = _service()
+            _collect(evaluation, service, ledger, wait=wait)
+        except (BackendError, UserError) as error:
+            problems.append(f"{evaluation.key[:8]}: {error}")
+    if problems:
+        raise UserError("; ".join(problems))
 
 
 @app.command()
 def cancel(key: Key, yes: Annotated[bool, typer.Option("--yes", help="Cancel without asking.")] = False) -> None:
     """Cancel the jobs of one evaluation that have not ended; finished ones stand."""
     from backends.ibm.execution import cancel as cancel_jobs
-    from backends.ibm.ledger import PENDING
     from hybridq.cli.console import announce
 
     ledger = _ledger()
     evaluation = _find(ledger, key)
-    running = [row for row in ledger.latest(evaluation.key).values() if row.state in PENDING]
+    running = _at_ibm(ledger, evaluation)
     if not running:
         announce(f"{evaluation.key[:8]}: no job of it is at IBM")
         return
@@ -114,8 +118,15 @@ def cancel(key: Key, yes: Annotated[bool, typer.Option("--yes", help="Cancel wit
     announce(f"{len(stopped)} cancelled" + (f", {ended} had ended already: hybridq jobs collect" if ended else ""))
 
 
+def _at_ibm(ledger: Ledger, evaluation: EvaluationRow) -> list[JobRow]:
+    """Its jobs that are at IBM as last seen, or may be: their submission was interrupted."""
+    from backends.ibm.ledger import PENDING
+
+    return [row for row in ledger.latest(evaluation.key).values() if row.state in {"intended", *PENDING}]
+
+
 def _collect(evaluation: EvaluationRow, service: Service | None, ledger: Ledger, *, wait: bool) -> None:
-    from backends.ibm.execution import execute
+    """Bring one evaluation as far as it goes without sending; ``service`` is None where it has nothing at IBM."""
     from backends.ibm.task import Task
     from hybridq.cli.console import announce
     from hybridq.cli.hardware import bring_to_end
@@ -123,22 +134,19 @@ def _collect(evaluation: EvaluationRow, service: Service | None, ledger: Ledger,
 
     name = f"{evaluation.key[:8]} ({evaluation.backend})"
     task = Task.load(Path(evaluation.folder))
-    now = standing(task, ledger)
-    if now.unsent:
-        announce(
-            f"{name}: {now.finished} of {now.chunks} chunks are finished, {now.pending} at IBM and {now.unsent} to be "
-            f"sent (again), which only hybridq evaluate does"
-        )
-        return
     ours = evaluation_of(task)
-    if now.pending and service is not None and not wait:
-        execute(task, service=service, ledger=ledger, detach=True)
-        now = standing(task, ledger)
-    if now.pending and not wait:
-        announce(f"{name}: {now.finished} of {now.chunks} chunks finished, {now.pending} at IBM")
-        return
-    folder = bring_to_end(ours, task, service or _service(), ledger, detach=False)
-    announce(f"{name}: results in {folder}")
+    if service is not None or not standing(task, ledger).unsent:
+        folder = bring_to_end(ours, task, service or _service(), ledger, detach=not wait, submit=False)
+        if folder is not None:
+            announce(f"{name}: results in {folder}")
+            return
+    now = standing(task, ledger)
+    left = f", {now.unsent} to be sent (again), which only hybridq evaluate does" if now.unsent else ""
+    announce(f"{name}: {now.finished} of {now.chunks} chunks finished, {now.pending} at IBM{left}")
+    for row in ledger.latest(evaluation.key).values():
+        if row.state in {"failed", "cancelled"}:
+            why = f": {row.reason}" if row.reason else ""
+            announce(f"  chunk {row.chunk + 1}, job {row.job_id} {row.state}{why}")
 
 
 def _unfinished(ledger: Ledger) -> list[EvaluationRow]:
@@ -151,6 +159,8 @@ def _unfinished(ledger: Ledger) -> list[EvaluationRow]:
         if not is_kept(Path(evaluation.folder)):
             continue
         task = Task.load(Path(evaluation.folder))
+        if "request" not in task.record:  # of a program of the user's own
+            continue
         results = Path(task.run) / "evaluations" / folder_name(task.backend, task.key)
         if not (results / "metrics.json").is_file():
             found.append(evaluation)
@@ -217,7 +227,7 @@ def _print_evaluation(ledger: Ledger, evaluation: EvaluationRow) -> None:
     from hybridq.cli.console import announce, console
 
     announce(f"{evaluation.key[:8]}  {evaluation.backend}  {Path(evaluation.run).name}")
-    numbers = [Column(name, justify="right") for name in ("estimated s", "charged s", "age")]
+    numbers = [Column(name, justify="right") for name in ("est. s", "charged s", "age")]
     table = Table(
         "chunk", "state", *numbers, Column("job", no_wrap=True), box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1)
     )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from hybridq.config import Hardware
 
 HARDWARE = "IBM hardware"
 
@@ -39,6 +42,15 @@ class Submission:
     max_quantum_seconds: float | None = None
     reference_chunk: bool | None = None
     repeat: str | None = None
+
+    def completed(self, hardware: Hardware) -> Submission:
+        """With what was left open taken from the configuration."""
+        most, chunk = self.max_quantum_seconds, self.reference_chunk
+        return replace(
+            self,
+            max_quantum_seconds=hardware.max_quantum_seconds if most is None else most,
+            reference_chunk=hardware.reference_chunk if chunk is None else chunk,
+        )
 
     def given(self) -> list[str]:
         """The options that mean something on hardware only, as they were written."""

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 from rich import box
+from rich.markup import escape
 from rich.table import Column, Table
 
 from hybridq.cli.console import console
 from hybridq.evaluation.compare import ComparedBackend, Comparison, hardware_sentences, root
-from hybridq.evaluation.metrics import METRICS
 from hybridq.evaluation.saved import read_evaluation
-from hybridq.evaluation.statistics import Interval
+from hybridq.evaluation.statistics import Interval, LabelMetrics
 
 if TYPE_CHECKING:
     from backends.ibm.circuit import Patch
@@ -30,19 +30,31 @@ ERROR_PARTS = {
 """Rows of the split error; their squares add up, and a rest below 0 means less error than the model has."""
 
 
+LABEL_COLUMNS = {
+    "auc": "auc",
+    "average_precision": "average\nprecision",
+    "sensitivity": "sensi-\ntivity",
+    "specificity": "speci-\nficity",
+}
+"""Of the table by label, so narrow that eighty columns hold it."""
+
+
 def metrics_table(folder: Path) -> None:
-    """The seven metrics of one evaluation with their intervals."""
+    """The metrics of one evaluation with their intervals, and those of each label where an image may have several."""
     evaluation = read_evaluation(folder)
     record = evaluation.record
     title = (
         f"{evaluation.backend} ({evaluation.kind}), {record['samples']} {record['split']} images, {record['selection']}"
     )
     table = Table("metric", "value", "95 % interval", "method", title=title)
-    for name in METRICS:
-        interval = evaluation.metrics["metrics"][name]
+    for name, interval in evaluation.metrics["metrics"].items():
         low_high = f"{interval['low']:.4f} – {interval['high']:.4f}"
         table.add_row(name, f"{interval['value']:.4f}", low_high, interval["method"])
     console.print(table)
+    if "labels" in evaluation.metrics:
+        labels_table(evaluation.metrics["labels"])
+    for note in evaluation.metrics.get("notes", []):
+        console.print(note, markup=False)
 
 
 def comparison_tables(comparison: Comparison) -> None:
@@ -52,7 +64,7 @@ def comparison_tables(comparison: Comparison) -> None:
     title = f"{images}; intervals: {comparison.interval}"
     columns = [Column(f"{b.backend}\n{b.kind}", overflow="fold") for b in backends]
     table = Table("metric", *columns, title=title)
-    for name in METRICS:
+    for name in backends[0].metrics:
         table.add_row(name, *(_cell(b.metrics[name]) for b in backends))
     table.add_section()
     table.add_row("change of AUC", *(_change(b.changes, b.verdict("auc")) for b in backends))
@@ -69,8 +81,21 @@ def comparison_tables(comparison: Comparison) -> None:
         each = [b.quantum_seconds_per_image for b in backends]
         table.add_row("quantum seconds an image", *("–" if s is None else f"{s:.3f}" for s in each))
     console.print(table)
-    for sentence in hardware_sentences(comparison):
+    for sentence in [*comparison.notes, *hardware_sentences(comparison)]:
         console.print(sentence, markup=False)
+
+
+def labels_table(labels: Sequence[LabelMetrics]) -> None:
+    """Four metrics of each label and their intervals."""
+    columns = [Column(title, justify="right", no_wrap=True) for title in LABEL_COLUMNS.values()]
+    heading = (Column("label", overflow="fold"), Column("positives", justify="right"))
+    table = Table(*heading, *columns, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for label in labels:
+        metrics = label["metrics"]
+        found = [None if metrics is None else metrics[name] for name in LABEL_COLUMNS]
+        cells = ["–" if m is None else f"{m['value']:.3f}\n{m['low']:.2f}–{m['high']:.2f}" for m in found]
+        table.add_row(escape(label["label"]), f"{label['positives']:,}", *cells)
+    console.print(table)
 
 
 def plan_table(title: str, plan: Plan, patches: Sequence[Patch], images: str) -> None:

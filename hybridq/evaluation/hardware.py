@@ -13,19 +13,18 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.devices import Device, device_of
-from backends.ibm.circuit import HardwareCircuit
+from backends.errors import BackendError
+from backends.ibm.arrangement import Collected
 from backends.ibm.client import Service
-from backends.ibm.copies import Arrangement, Collected, arrange, place_copies
 from backends.ibm.ledger import PENDING, Ledger
 from backends.ibm.options import HardwareOptions
-from backends.ibm.plan import REP_DELAY_SECONDS, Plan, make_plan
+from backends.ibm.prepare import Prepared, collect, make_task
+from backends.ibm.prepare import prepare as prepare_task
 from backends.ibm.results import Drift, ExecutionResult
 from backends.ibm.task import Task, is_kept, write_whole
 from backends.names import BackendName, parse_name
@@ -45,7 +44,7 @@ Progress = Callable[[str, int, int], None]
 FloatArray = NDArray[np.float64]
 
 INPUTS = "inputs.npz"
-"""Features and angles of the images, and which image sits in which row and copy."""
+"""Features and angles of the images."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class HardwareEvaluation:
 
     run: Run
     name: BackendName
-    """With shots and resilience written out."""
+    """With what the run's configuration adds; shots and resilience written out."""
     selection: Selection
     seed: int
     repeat: str | None
@@ -99,18 +98,6 @@ class HardwareEvaluation:
         return is_kept(self.task_folder)
 
 
-@dataclass(frozen=True)
-class Placed:
-    """The circuit on the chip, which image runs where, and what that costs."""
-
-    device: Device
-    compiled: HardwareCircuit
-    arrangement: Arrangement
-    plan: Plan
-    host: str
-    """Host of the service that answers."""
-
-
 def prepare(
     run: Run,
     backend: str,
@@ -127,8 +114,14 @@ def prepare(
     """
     if repeat is not None and not repeat.strip():
         raise UserError("--repeat needs a label, such as --repeat second-day")
+    name = complete_name(run, backend)
+    return _evaluation(run, name, split=split, limit=limit, stratified=stratified, repeat=repeat)
+
+
+def _evaluation(
+    run: Run, name: BackendName, *, split: str, limit: int | None, stratified: bool, repeat: str | None
+) -> HardwareEvaluation:
     experiment = run.experiment()
-    name = parse_name(complete_name(parse_name(backend)))
     selection = choose_images(run, split, limit, stratified)
     seed = experiment.seed if name.seed is None else name.seed
     key = key_of(
@@ -146,79 +139,61 @@ def prepare(
     return HardwareEvaluation(run, name, selection, seed, repeat, key, request)
 
 
-def complete_name(name: BackendName) -> str:
-    """A hardware backend's name with shots (or precision) and resilience written out.
+def complete_name(run: Run, backend: str) -> BackendName:
+    """A hardware backend's name with what it leaves open taken from the run's configuration (``hardware``).
 
-    ``ibm_torino`` and ``ibm_torino:shots=4096`` ask for the same and so must be called the same.
+    Shots (or precision) and resilience are written out: ``ibm_torino`` and ``ibm_torino:shots=4096`` may ask for the
+    same and so must be called the same. Raises :class:`UserError` where name and configuration do not go together.
     """
-    base, _, given = name.canonical.partition(":")
-    items = dict(item.split("=", 1) for item in given.split(",")) if given else {}
-    options = name.options or HardwareOptions()
-    if options.precision is None:
-        items["shots"] = str(options.shots)
-    items["resilience"] = str(options.resilience)
-    return f"{base}:{','.join(f'{key}={value}' for key, value in items.items())}"
+    base, _, given = parse_name(backend).canonical.partition(":")
+    asked = dict(item.split("=", 1) for item in given.split(",")) if given else {}
+    hardware = run.experiment().hardware
+    taken = {"shots" if hardware.precision is not None else "precision"}
+    if asked.keys() & {"shots", "precision"}:
+        taken = {"shots", "precision"}
+    known = hardware.model_dump(exclude={"reference_chunk", "max_quantum_seconds", *taken})
+    switches = {True: "on", False: "off"}
+    items = {key: switches[v] if isinstance(v, bool) else v for key, v in known.items() if v is not None} | asked
+    items = {key: value for key, value in items.items() if (key, value) not in {("copies", "auto"), ("dd", "none")}}
+    try:
+        return parse_name(f"{base}:{','.join(f'{key}={value}' for key, value in items.items())}")
+    except BackendError as error:
+        raise UserError(f"{run.config} (hardware), with {backend}: {error}") from None
 
 
-def place(evaluation: HardwareEvaluation, service: Service, *, reference_chunk: bool | None = None) -> Placed:
+def place(evaluation: HardwareEvaluation, service: Service, *, reference_chunk: bool | None = None) -> Prepared:
     """Place copies of the circuit on the device, arrange the images on them, and plan the jobs; nothing is sent.
 
-    Raises :class:`BackendError` where the account has no such device or the circuit does not fit.
+    Raises :class:`BackendError` as :func:`backends.ibm.prepare.prepare`.
     """
     from hybridq.evaluation.evaluate import circuit_of
 
-    backend = service.device(evaluation.device)
-    device = device_of(backend, evaluation.device)
-    samples = len(evaluation.selection.rows)
-    compiled = place_copies(
-        circuit_of(evaluation.run), device, copies=evaluation.name.copies, seed=evaluation.seed, samples=samples
-    )
-    service.check_circuit(evaluation.device, compiled.circuit)
-    arrangement = arrange(samples, len(compiled.copies), seed=evaluation.seed)
-    plan = make_plan(
-        compiled,
-        arrangement,
-        evaluation.options,
-        rep_delay_seconds=rep_delay_seconds(backend),
-        quota_seconds=service.remaining_seconds(),
+    return prepare_task(
+        circuit_of(evaluation.run),
+        evaluation.name,
+        len(evaluation.selection.rows),
+        service=service,
+        seed=evaluation.seed,
         reference_chunk=reference_chunk,
     )
-    return Placed(device, compiled, arrangement, plan, service_host(backend))
 
 
-def make_task(evaluation: HardwareEvaluation, placed: Placed, progress: Progress) -> Task:
+def task_of(evaluation: HardwareEvaluation, placed: Prepared, progress: Progress) -> Task:
     """Compute the angles and keep them; the task that :func:`backends.ibm.execution.execute` takes."""
     from hybridq.evaluation.evaluate import compute_angles
 
-    compiled, arrangement, plan = placed.compiled, placed.arrangement, placed.plan
     features, angles, weights = compute_angles(evaluation.run, evaluation.selection, progress)
-    arrays: dict[str, Any] = {
-        "features": features,
-        "angles": angles,
-        "references": np.array(arrangement.references, dtype=np.int64),
-        "table": arrangement.table,
-        "home": arrangement.home,
-    }
-    write_whole(evaluation.task_folder / INPUTS, lambda file: np.savez(file, **arrays))
-    return Task(
+    # Two processes may both be here; what they write is the same, and one of their tasks is kept.
+    write_whole(evaluation.task_folder / INPUTS, lambda file: np.savez(file, features=features, angles=angles))
+    return make_task(
+        placed,
+        angles,
+        weights,
         key=evaluation.key,
-        device=evaluation.device,
-        circuit=compiled.circuit,
-        observables=compiled.observables,
-        values=arrangement.values(compiled, angles, weights),
-        options=evaluation.options,
-        chunks=plan.chunks,
-        folder=evaluation.task_folder.absolute(),
-        run=str(evaluation.run.folder.absolute()),
+        folder=evaluation.task_folder,
         backend=evaluation.label,
-        record={
-            "request": evaluation.request,
-            "host": placed.host,
-            "circuit": dict(compiled.record),
-            "plan": plan.as_dict(),
-            "rep_delay_seconds": plan.workload.rep_delay_seconds,
-            "circuit_seconds": compiled.circuit_seconds,
-        },
+        run=str(evaluation.run.folder.absolute()),
+        record={"request": evaluation.request},
     )
 
 
@@ -229,7 +204,11 @@ def open_task(evaluation: HardwareEvaluation) -> Task:
 
 def evaluation_of(task: Task) -> HardwareEvaluation:
     """The evaluation that a kept task belongs to; raises :class:`UserError` where the run is no longer what it was."""
-    evaluation = prepare(open_run(Path(task.run)), **task.record["request"])
+    if "request" not in task.record:
+        raise UserError(f"{task.folder}: was submitted by a program of your own, and the same program goes on with it")
+    request = dict(task.record["request"])
+    # The name is complete: what the configuration says by now is another evaluation's.
+    evaluation = _evaluation(open_run(Path(task.run)), parse_name(request.pop("backend")), **request)
     if evaluation.key != task.key:
         raise UserError(
             f"{task.run}: weights, images or configuration were changed since {task.backend} was submitted; its raw "
@@ -272,12 +251,15 @@ def standing(task: Task, ledger: Ledger) -> Standing:
     )
 
 
-def finish(evaluation: HardwareEvaluation, task: Task, result: ExecutionResult) -> Path:
+def finish(evaluation: HardwareEvaluation, result: ExecutionResult) -> Path:
     """Decide, and write the evaluation's folder whole."""
     from hybridq.evaluation.evaluate import decide
 
-    features, angles, arrangement = _read_inputs(evaluation)
-    collected = arrangement.collect(result.evs, result.stds)
+    if evaluation.finished:
+        return evaluation.folder
+    task = open_task(evaluation)
+    features, angles = _read_inputs(evaluation)
+    collected = collect(task, result)
     probabilities = decide(evaluation.run, features, collected.values)
     return write_evaluation(
         evaluation.folder,
@@ -291,13 +273,11 @@ def finish(evaluation: HardwareEvaluation, task: Task, result: ExecutionResult) 
     )
 
 
-def _read_inputs(evaluation: HardwareEvaluation) -> tuple[NDArray[np.float32], FloatArray, Arrangement]:
+def _read_inputs(evaluation: HardwareEvaluation) -> tuple[NDArray[np.float32], FloatArray]:
     path = evaluation.task_folder / INPUTS
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            references = tuple(int(sample) for sample in arrays["references"])
-            arrangement = Arrangement(len(arrays["angles"]), references, arrays["table"], arrays["home"])
-            return arrays["features"], arrays["angles"], arrangement
+            return arrays["features"], arrays["angles"]
     except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise UserError(f"{path}: cannot be read ({error})") from None
 
@@ -338,6 +318,7 @@ def _record(
                 {
                     "qubits": patch["qubits"],
                     "expected_error": patch["expected_error"],
+                    "two_qubit_gates": patch["two_qubit_gates"],
                     **({} if not collected.patches else asdict(collected.patches[copy])),
                 }
                 for copy, patch in enumerate(whole["copies"])
@@ -374,17 +355,6 @@ def _running_seconds(result: ExecutionResult) -> float | None:
     except (KeyError, ValueError):
         return None
     return round(sum((end - start).total_seconds() for start, end in times), 3)
-
-
-def rep_delay_seconds(backend: Any) -> float:
-    """Pause between two executions on a device: its default, or the documented 250 µs."""
-    delay = getattr(backend, "default_rep_delay", None)
-    return REP_DELAY_SECONDS if delay is None else float(delay)
-
-
-def service_host(backend: Any) -> str:
-    """Host that answers for a device; the rest of the account, its key included, is not looked at."""
-    return urlsplit(str(backend.service.active_account().get("url"))).hostname or "unknown"
 
 
 def is_imitation(host: str) -> bool:

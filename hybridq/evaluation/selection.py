@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hybridq.errors import UserError
-from hybridq.evaluation.statistics import metrics_with_intervals
+from hybridq.evaluation.tasks import Task, task_named
 from hybridq.files import write_json
 from hybridq.runs import Run
 
@@ -31,7 +31,11 @@ class Selection:
     about: str
     """``all``, or how many of how many, to be shown."""
     rows: pd.DataFrame
-    """Their rows of splits.csv: id, group, split, label."""
+    """Their rows of splits.csv: id, group, split, and label or true_0, true_1, …"""
+    task: str
+    """binary, multi-class, ordinal or multi-label."""
+    classes: tuple[str, ...]
+    """Names of classes or labels."""
 
     @property
     def ids(self) -> list[str]:
@@ -42,21 +46,25 @@ class Selection:
 def choose_images(run: Run, split: str = "test", limit: int | None = None, stratified: bool = False) -> Selection:
     """All images of a split, or ``limit`` of them, drawn with the run's seed.
 
-    ``stratified`` keeps the split's class proportions. Raises :class:`UserError` when the split does not exist or when
-    the limit leaves a class empty.
+    ``stratified`` keeps how frequent each class or label is in the split. Raises :class:`UserError` when the split does
+    not exist or when the limit leaves a class empty; a label of images that have several may be left without positives.
     """
     splits = run.read_splits()
     wanted = splits[splits["split"] == split]
     if wanted.empty:
         raise UserError(f"--split {split}: {run.splits} has {', '.join(sorted(set(splits['split'])))}")
+    task, classes = run.task(), run.classes()
     about = "all"
     if limit is not None and limit < len(wanted):
         about = f"{limit} of {len(wanted)}{', stratified' if stratified else ''}"
-        drawn = _draw(wanted, limit, stratified, run.experiment().seed)
+        drawn = _draw(wanted, limit, task_named(task) if stratified else None, run.experiment().seed)
         wanted = wanted[wanted["id"].isin(set(drawn["id"]))]
-    if wanted["label"].nunique() < 2:
-        raise UserError(f"--limit {limit}: the chosen images of split {split} are all of one class; choose more")
-    return Selection(split, about, wanted.reset_index(drop=True))
+    if (lack := task_named(task).lacks(wanted, classes)) is not None:
+        if limit is None:
+            raise UserError(f"the images of split {split} {lack}")
+        advice = "choose more" if stratified or limit < len(classes) else "choose more, or add --stratified"
+        raise UserError(f"--limit {limit}: the chosen images of split {split} {lack}; {advice}")
+    return Selection(split, about, wanted.reset_index(drop=True), task, classes)
 
 
 def weights_digest(run: Run) -> str:
@@ -88,18 +96,20 @@ def write_evaluation(
 ) -> Path:
     """Write an evaluation folder, whole or not at all: predictions, expectation values, record, metrics.
 
-    ``angles``, ``values`` and ``standard_errors`` have shape (N, Q), ``probabilities`` (N, C); ``seed`` decides the
-    resamples of the intervals.
+    ``angles``, ``values`` and ``standard_errors`` have shape (N, Q), ``probabilities`` a column for each class or
+    label; ``seed`` decides the resamples of the intervals.
     """
-    table = selection.rows
-    metrics = metrics_with_intervals(
-        table["label"].to_numpy(np.int64),
+    table, task = selection.rows, task_named(selection.task)
+    metrics = task.evaluate(
+        task.truth(table),
         probabilities,
-        groups=table["group"].tolist() if (table["group"] != "").any() else None,
-        seed=seed,
+        table["group"].tolist() if (table["group"] != "").any() else None,
+        seed,
+        classes=selection.classes,
         split=selection.split,
     )
     record = record | {
+        "task": selection.task,
         "split": selection.split,
         "samples": len(table),
         "selection": selection.about,
@@ -108,35 +118,24 @@ def write_evaluation(
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     partial.mkdir(parents=True)
     try:
-        predictions_table(table, probabilities).to_csv(partial / "predictions.csv", index=False)
+        task.predictions(table, probabilities).to_csv(partial / "predictions.csv", index=False)
         np.savez(partial / "expectations.npz", angles=angles, values=values, standard_errors=standard_errors)
         write_json(partial / "record.json", record)
         write_json(partial / "metrics.json", metrics)
-        partial.rename(folder)
+        try:
+            partial.rename(folder)
+        except OSError:
+            # Another process that waited for the same jobs was first; what it wrote is the same.
+            if not (folder / "metrics.json").is_file():
+                raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder
 
 
-def predictions_table(table: pd.DataFrame, probabilities: FloatArray) -> pd.DataFrame:
-    """Columns id, group, label, predicted, p_0, p_1, …"""
-    result = table[["id", "group", "label"]].reset_index(drop=True)
-    result["predicted"] = probabilities.argmax(axis=1)
-    for index in range(probabilities.shape[1]):
-        result[f"p_{index}"] = probabilities[:, index]
-    return result
-
-
-def _draw(table: pd.DataFrame, limit: int, stratified: bool, seed: int) -> pd.DataFrame:
+def _draw(table: pd.DataFrame, limit: int, stratify: Task | None, seed: int) -> pd.DataFrame:
     if limit < 1:
         raise UserError(f"--limit {limit}: at least 1")
     rng = np.random.default_rng(seed)
     shuffled = table.iloc[rng.permutation(len(table))]
-    if not stratified:
-        return shuffled.head(limit)
-    # Largest remainders: class counts add up to the limit and are as near the proportions as whole numbers allow.
-    shares = shuffled["label"].value_counts(normalize=True).sort_index() * limit
-    counts = shares.astype(int)
-    for label in (shares - counts).sort_values(ascending=False).index[: limit - int(counts.sum())]:
-        counts[label] += 1
-    return pd.concat([shuffled[shuffled["label"] == label].head(count) for label, count in counts.items()])
+    return shuffled.head(limit) if stratify is None else stratify.draw(shuffled, limit)

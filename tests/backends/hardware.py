@@ -1,7 +1,8 @@
-"""Small evaluations for the tests of hardware runs: a circuit of two qubits on a stored device, in a few chunks."""
+"""Evaluations for the tests of hardware runs: a program from its name to its values, and small ready-made tasks."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -11,15 +12,48 @@ from qiskit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
 from backends.compile import move_observable, place
+from backends.contract import CircuitProgram
 from backends.devices import stored_device
+from backends.ibm.arrangement import Collected
+from backends.ibm.client import Service
+from backends.ibm.execution import execute
+from backends.ibm.ledger import Ledger
 from backends.ibm.options import HardwareOptions
+from backends.ibm.prepare import Prepared, collect, make_task, prepare
+from backends.ibm.results import ExecutionResult
 from backends.ibm.task import Chunk, Task
 from backends.ibm.waits import Waits
+from backends.names import parse_name
 
 KEY = "loopback-key-0123456789-never-shown"
 """API key; no file, message or log may show it."""
 
 FAST = Waits(poll=0.02, backoff=0.02, cap=0.1, jitter=0.2, grace=0.4, request=20)
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What was planned, what was executed, and what it gave each sample."""
+
+    prepared: Prepared
+    result: ExecutionResult
+    collected: Collected
+
+
+def evaluate(
+    name: str, program: CircuitProgram, inputs: np.ndarray, weights: np.ndarray, folder: Path, *, key: str = "0" * 16
+) -> Evaluated:
+    """Bring an evaluation in a folder to its end, from wherever it stands, as a new process does."""
+    service = Service()
+    prepared = prepare(program, parse_name(name), len(inputs), service=service)
+    task = make_task(prepared, inputs, weights, key=key, folder=folder, backend=name)
+    ledger = Ledger()
+    try:
+        result = execute(task, service=service, ledger=ledger)
+    finally:
+        ledger.close()
+    assert isinstance(result, ExecutionResult)
+    return Evaluated(prepared, result, collect(Task.load(folder), result))
 
 
 @cache

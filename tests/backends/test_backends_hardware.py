@@ -14,14 +14,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hardware import KEY
+from hardware import KEY, Evaluated, evaluate
 from loopback import CRN, Loopback
 from programs import random_angles, random_program, statevector_values, z_observables
 from qiskit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
-from backends import BackendError, BackendResult, CircuitProgram, open_backend
-from backends.ibm.plan import hardware_cost
+from backends import BackendError, CircuitProgram, open_backend
+from backends.ibm.client import Service
+from backends.ibm.execution import execute
+from backends.ibm.ledger import Ledger
+from backends.ibm.prepare import make_task, prepare
+from backends.names import parse_name
 
 SMALL = {"device": "manila", "execution": "counterfeit"}
 """A device and results that cost no time, for tests that look at neither."""
@@ -41,136 +45,133 @@ def service(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp
 
 
 def test_a_job_without_mitigation_gives_the_noisy_values_of_the_device(
-    service: Loopback, caplog: pytest.LogCaptureFixture
+    service: Loopback, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Against the exact values under the stored calibration: the same patch, gates and readout error."""
     program = random_program(21, 4)
     inputs, weights = random_angles(program, 2, 6)
     stored = open_backend("fake_torino")
     exact = stored.run(stored.compile(program), inputs, weights).values
-    hardware = open_backend("ibm_torino:shots=4000,resilience=0,copies=1")
-    compiled = hardware.compile(program)
-    cost = hardware.cost(compiled, 6)
-    result = hardware.run(compiled, inputs, weights)
-    assert result.values.shape == (6, 4)
+    done = evaluate("ibm_torino:shots=4000,resilience=0,copies=1", program, inputs, weights, tmp_path / "e")
+    values, errors = done.collected.values, done.collected.errors
+    assert values.shape == (6, 4)
     assert np.diff(np.sort(exact[0])).min() > 0.02  # distinct ⟨Z⟩: a wrong qubit order would show
     # The server does not let idle qubits relax; that difference is far below the shot noise.
-    assert np.abs((result.values - exact) / result.standard_errors).max() < 4.5
+    assert np.abs((values - exact) / errors).max() < 4.5
 
     (job,) = service.jobs.values()
-    assert (job.circuits, job.executions) == (6, 24000) == (cost.circuits, cost.executions)
-    record = json.loads(json.dumps(result.record))
-    assert (record["kind"], record["simulated"], record["device"]) == ("hardware", False, "ibm_torino")
-    assert record["job_ids"] == [job.id]
-    assert record["quantum_seconds"] == pytest.approx(2 + 24000 * 250e-6)
-    assert record["estimated_quantum_seconds"] == pytest.approx(record["quantum_seconds"], rel=0.05)
-    assert (record["shots"], record["options"]["default_shots"], record["options"]["resilience_level"]) == (
-        4000,
-        4000,
-        0,
-    )
-    assert record["layout"] == list(compiled.physical_qubits or ())
-    assert record["two_qubit_gates"] == compiled.circuit.num_nonlocal_gates()
-    assert KEY not in json.dumps(record) + caplog.text
+    plan = done.prepared.plan
+    assert (job.circuits, job.executions) == (6, 24000) == (plan.circuits, plan.executions)
+    assert [sent.job_id for sent in done.result.jobs] == [job.id]
+    assert done.result.charged_seconds == pytest.approx(2 + 24000 * 250e-6)
+    assert plan.quantum_seconds == pytest.approx(done.result.charged_seconds, rel=0.05)
+    assert (done.result.options["default_shots"], done.result.options["resilience_level"]) == (4000, 0)
+    kept = (tmp_path / "e" / "task.json").read_text()
+    assert json.loads(kept)["record"]["circuit"]["layout"] == list(done.prepared.compiled.physical_qubits or ())
+    assert KEY not in kept + caplog.text
     assert all(KEY not in authorization for *_, authorization in service.requests)
 
 
 @pytest.mark.parametrize(("resilience", "circuits", "executions"), [(1, 2 * 32 + 32, 3 * 1024), (2, 7 * 32, 7 * 1024)])
 def test_the_shots_asked_for_are_the_shots_sent_and_the_plan_counts_what_the_client_sends(
-    service: Loopback, resilience: int, circuits: int, executions: int
+    service: Loopback, tmp_path: Path, resilience: int, circuits: int, executions: int
 ) -> None:
     program = random_program(21, 2, gates=4)
-    hardware = open_backend(f"ibm_torino:shots=1024,resilience={resilience},copies=1")
-    compiled = hardware.compile(program)
-    result = hardware.run(compiled, *random_angles(program, 2, 2))
+    name = f"ibm_torino:shots=1024,resilience={resilience},copies=1"
+    done = evaluate(name, program, *random_angles(program, 2, 2), tmp_path / "e")
     (job,) = service.jobs.values()
     assert (job.circuits, job.executions) == (circuits, executions)
-    cost = hardware.cost(compiled, 2)
-    assert (cost.circuits, cost.executions, cost.jobs) == (circuits, executions, 1)
-    assert np.isfinite(result.values).all()
-    assert np.isfinite(result.standard_errors).all()
+    plan = done.prepared.plan
+    assert (plan.circuits, plan.executions, plan.jobs) == (circuits, executions, 1)
+    assert np.isfinite(done.collected.values).all()
+    assert np.isfinite(done.collected.errors).all()
 
 
-def test_bases_that_do_not_commute_are_planned_as_the_client_runs_them(service: Loopback) -> None:
+def test_bases_that_do_not_commute_are_planned_as_the_client_runs_them(service: Loopback, tmp_path: Path) -> None:
     observables = (SparsePauliOp("ZI"), SparsePauliOp(["XX", "ZZ"], [1.0, 0.5]), SparsePauliOp("IY"))
     program = random_program(21, 2, gates=4, observables=observables)
     inputs, weights = random_angles(program, 2, 3)
-    hardware = open_backend("ibm_torino:shots=2000,resilience=0,copies=1")
-    compiled = hardware.compile(program)
-    values = hardware.run(compiled, inputs, weights)
+    done = evaluate("ibm_torino:shots=2000,resilience=0,copies=1", program, inputs, weights, tmp_path / "e")
     (job,) = service.jobs.values()
-    assert job.circuits == hardware.cost(compiled, 3).circuits == 9
+    assert job.circuits == done.prepared.plan.circuits == 9
     stored = open_backend("fake_torino")
     exact = stored.run(stored.compile(program), inputs, weights).values
-    assert np.abs((values.values - exact) / values.standard_errors).max() < 4.5
+    assert np.abs((done.collected.values - exact) / done.collected.errors).max() < 4.5
 
 
 @pytest.mark.parametrize("service", [{"execution": "noiseless"}], indirect=True)
-def test_many_samples_at_once_on_the_chip_give_the_values_of_each_alone(service: Loopback) -> None:
+def test_many_samples_at_once_on_the_chip_give_the_values_of_each_alone(service: Loopback, tmp_path: Path) -> None:
     program = random_program(21, 2, gates=6)
     inputs, weights = random_angles(program, 2, 40)
-    hardware = open_backend("ibm_torino:shots=2048,resilience=0,copies=8")
-    compiled = hardware.compile(program)
-    result = hardware.run(compiled, inputs, weights)
+    done = evaluate("ibm_torino:shots=2048,resilience=0,copies=8", program, inputs, weights, tmp_path / "e")
     exact = statevector_values(program, inputs, weights)
-    assert result.values.shape == result.standard_errors.shape == (40, 2)
-    assert np.abs((result.values - exact) / np.maximum(result.standard_errors, 0.01)).max() < 5
-    record = json.loads(json.dumps(result.record))
-    assert [job.circuits for job in service.jobs.values()] == [record["circuits"]]
-    assert record["circuits"] < 40 / 4
-    assert len(record["copies"]) == len(record["patches"]) == 8
-    assert not any(patch["suspect"] for patch in record["patches"])
-    assert len(record["references"]) == 4
+    values, errors = done.collected.values, done.collected.errors
+    assert values.shape == errors.shape == (40, 2)
+    assert np.abs((values - exact) / np.maximum(errors, 0.01)).max() < 5
+    circuits = done.prepared.plan.circuits
+    assert [job.circuits for job in service.jobs.values()] == [circuits]
+    assert circuits < 40 / 4
+    assert len(done.prepared.compiled.copies) == len(done.collected.patches) == 8
+    assert not any(patch.suspect for patch in done.collected.patches)
+    assert len(done.prepared.arrangement.references) == 4
 
 
 @pytest.mark.parametrize("service", [SMALL], indirect=True)
-def test_the_same_run_is_continued_with_the_circuit_it_began_with_and_paid_once(
+def test_an_evaluation_is_continued_with_the_circuit_it_began_with_and_paid_once(
     service: Loopback, tmp_path: Path
 ) -> None:
     inputs, weights = random_angles(random_program(21, 2, gates=4), 2, 3)
 
-    def run(inputs: np.ndarray, name: str = "ibm_manila:shots=64,resilience=0,copies=1") -> BackendResult:
-        """As a new process does: another program object, another login, the calibration of the moment."""
-        hardware = open_backend(name)
-        return hardware.run(hardware.compile(random_program(21, 2, gates=4)), inputs, weights)
+    def run(folder: Path, key: str) -> Evaluated:
+        """Another program object, another login, the calibration of the moment."""
+        name = "ibm_manila:shots=64,resilience=0,copies=1"
+        return evaluate(name, random_program(21, 2, gates=4), inputs, weights, folder, key=key)
 
+    task = tmp_path / "e"
     service.faults.add("POST /jobs", "job_fails")
     with pytest.raises(BackendError, match="chunk 1 failed"):
-        run(inputs)
-    (task,) = (tmp_path / "evaluations").iterdir()
+        run(task, "a" * 16)
     archived = (task / "circuit.qasm").read_text()
     assert archived.startswith("OPENQASM 3")
     for qubit in json.loads((task / "task.json").read_text())["record"]["circuit"]["layout"]:
         for item in service.calibrations["ibm_manila"]["qubits"][qubit]:
             if item["name"] in {"readout_error", "prob_meas0_prep1", "prob_meas1_prep0"}:
                 item["value"] = 0.4  # what was best is worst today
-    first, again = run(inputs), run(inputs)
-    np.testing.assert_array_equal(first.values, again.values)
+    first, again = run(task, "a" * 16), run(task, "a" * 16)
+    np.testing.assert_array_equal(first.collected.values, again.collected.values)
     assert (task / "circuit.qasm").read_text() == archived
-    assert first.record["job_ids"] == again.record["job_ids"] == list(service.jobs)[1:]
-
-    moved = run(inputs + 0.1)
-    assert moved.record["layout"] != first.record["layout"]
-    run(inputs, "ibm_manila:shots=128,resilience=0,copies=1")
-    assert len(service.jobs) == 4
-    assert len(list((tmp_path / "evaluations").iterdir())) == 3
+    assert [job.job_id for job in again.result.jobs] == list(service.jobs)[1:]
+    run(tmp_path / "other", "b" * 16)
+    assert (tmp_path / "other" / "circuit.qasm").read_text() != archived
+    assert len(service.jobs) == 3
 
 
-def test_a_circuit_larger_than_the_device_and_a_device_not_in_the_account_are_refused(service: Loopback) -> None:
+def test_what_cannot_run_is_refused_before_anything_is_sent(service: Loopback) -> None:
+    account = Service()
     with pytest.raises(BackendError, match="this IBM account has no device ibm_fez; it has ibm_torino"):
-        open_backend("ibm_fez")
-    hardware = open_backend("ibm_torino")
+        prepare(random_program(21, 2), parse_name("ibm_fez"), 1, service=account)
+    large = CircuitProgram(QuantumCircuit(134), (), (), z_observables(134))
     with pytest.raises(BackendError, match="the circuit has 134 qubits; ibm_torino has 133"):
-        hardware.compile(CircuitProgram(QuantumCircuit(134), (), (), z_observables(134)))
+        prepare(large, parse_name("ibm_torino"), 1, service=account)
+    bell = QuantumCircuit(2)
+    bell.h(0)
+    bell.cx(0, 1)
+    fixed = CircuitProgram(bell, (), (), z_observables(2))
+    with pytest.raises(BackendError, match="no parameters left"):
+        prepare(fixed, parse_name("ibm_torino:copies=1"), 1, service=account)
     assert service.jobs == {}
 
 
-def test_a_failed_job_is_reported_with_its_id_and_the_reason(service: Loopback) -> None:
+def test_hardware_is_not_opened_like_a_simulator_since_every_job_costs() -> None:
+    with pytest.raises(BackendError, match=r"ibm_torino:shots=64 is hardware, .* hybridq evaluate RUN --backend"):
+        open_backend("ibm_torino:shots=64")
+
+
+def test_a_failed_job_is_reported_with_its_id_and_the_reason(service: Loopback, tmp_path: Path) -> None:
     service.faults.add("POST /jobs", "job_fails", message=f"calibration lost ({KEY})")
     program = random_program(21, 2, gates=4)
-    hardware = open_backend("ibm_torino:shots=32,copies=1")
     with pytest.raises(BackendError, match=r"job \w+ of chunk 1 failed: .*calibration lost \(…\)") as caught:
-        hardware.run(hardware.compile(program), *random_angles(program, 2, 2))
+        evaluate("ibm_torino:shots=32,copies=1", program, *random_angles(program, 2, 2), tmp_path / "e")
     assert KEY not in "".join(traceback.format_exception(caught.value))
 
 
@@ -180,7 +181,7 @@ def test_a_refused_key_ends_in_one_sentence_that_does_not_show_it(
     caplog.set_level(logging.DEBUG)
     monkeypatch.setenv("QISKIT_IBM_TOKEN", "a-wrong-key-that-must-not-show")
     with pytest.raises(BackendError, match="IBM did not accept the API key") as caught:
-        open_backend("ibm_torino")
+        Service()
     shown = "".join(traceback.format_exception(caught.value)) + caplog.text
     assert "a-wrong-key-that-must-not-show" not in shown
     assert "\n" not in str(caught.value)
@@ -190,21 +191,22 @@ def test_a_refused_key_ends_in_one_sentence_that_does_not_show_it(
 FAILURES = """
 import logging, os, sys, traceback
 logging.basicConfig(level=logging.INFO)
-from backends import open_backend
+from pathlib import Path
 from backends.ibm.ledger import Ledger
+from hardware import evaluate
 from programs import random_angles, random_program
 program = random_program(21, 2, gates=4)
 for seed in range(3):
     try:
-        hardware = open_backend("ibm_manila:shots=64,resilience=0,copies=1", seed=seed)
-        hardware.run(hardware.compile(program), *random_angles(program, seed, 2))
+        name, key = "ibm_manila:shots=64,resilience=0,copies=1", str(seed) * 16
+        evaluate(name, program, *random_angles(program, seed, 2), Path(key), key=key)
         print("it ran")
     except Exception as error:
         traceback.print_exception(error, limit=None, chain=True)
         while error is not None:
             print(repr(error), repr(vars(error)))
             error = error.__cause__ or error.__context__
-    print(open_backend, Ledger().jobs())
+    print(Ledger().jobs())
 """
 
 
@@ -249,15 +251,16 @@ def test_nothing_that_a_failing_run_writes_or_prints_shows_the_key(
 
 
 @pytest.mark.parametrize("service", [{"token_seconds": 1}], indirect=True)
-def test_a_key_is_never_sent_to_the_service_when_the_token_service_fails(service: Loopback) -> None:
+def test_a_key_is_never_sent_to_the_service_when_the_token_service_fails(service: Loopback, tmp_path: Path) -> None:
     """The client's habit is to send the raw key instead, once a token has expired and no new one is given."""
-    hardware = open_backend("ibm_torino:shots=32,copies=1")
     program = random_program(21, 2, gates=4)
-    compiled = hardware.compile(program)
+    account = Service()
+    prepared = prepare(program, parse_name("ibm_torino:shots=32,copies=1"), 2, service=account)
+    task = make_task(prepared, *random_angles(program, 2, 2), key="0" * 16, folder=tmp_path / "e", backend="ibm_torino")
     service.key = "withdrawn"
     time.sleep(2.1)
     with pytest.raises(BackendError, match="IBM did not accept the API key"):
-        hardware.run(compiled, *random_angles(program, 2, 2))
+        execute(task, service=account, ledger=Ledger())
     assert all(KEY not in authorization for *_, authorization in service.requests)
     assert service.jobs == {}
 
@@ -266,14 +269,15 @@ def test_without_an_account_it_says_how_to_get_one_and_a_stored_account_behind_a
     """In a process of its own with an empty home: first nothing, then an account stored by the client itself."""
     script = (
         "import sys\n"
-        "from backends import BackendError, open_backend\n"
-        "try:\n    open_backend('ibm_torino')\n"
+        "from backends import BackendError\n"
+        "from backends.ibm.client import Service\n"
+        "try:\n    Service()\n"
         "except BackendError as error:\n    print(error)\n"
         "from qiskit_ibm_runtime import QiskitRuntimeService\n"
         "url, key, crn = sys.argv[1:]\n"
         "QiskitRuntimeService.save_account(token=key, url='http://ibm.test', instance=crn,"
         " proxies={'urls': {'http': url}})\n"
-        "print(open_backend('ibm_torino').num_qubits)\n"
+        "print(Service().calibrated('ibm_torino').num_qubits)\n"
     )
     hidden = ("QISKIT_IBM", "IAM_URL", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
     clean = {k: v for k, v in os.environ.items() if not k.upper().startswith(hidden)}
@@ -298,12 +302,3 @@ def test_without_an_account_it_says_how_to_get_one_and_a_stored_account_behind_a
     assert "QiskitRuntimeService.save_account" in sentence
     assert qubits == "133"
     assert KEY not in done.stdout + done.stderr
-
-
-def test_the_cost_model_is_two_seconds_a_job_and_the_delay_and_duration_of_every_execution() -> None:
-    plain = hardware_cost(samples=200, groups=1, shots=4096, resilience=0, circuit_seconds=2e-6)
-    assert (plain.circuits, plain.executions, plain.jobs) == (200, 819200, 1)
-    assert plain.quantum_seconds == pytest.approx(2 + 819200 * 252e-6)
-    assert hardware_cost(samples=8, groups=1, shots=4096, resilience=1, circuit_seconds=0).executions == 36864
-    assert hardware_cost(samples=8, groups=1, shots=4096, resilience=2, circuit_seconds=0).circuits == 800
-    assert hardware_cost(samples=0, groups=1, shots=4096, resilience=2, circuit_seconds=0).quantum_seconds == 0

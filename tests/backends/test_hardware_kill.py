@@ -18,7 +18,7 @@ from hardware import KEY, small_task
 from loopback import EXECUTION_SECONDS, JOB_SECONDS, LoopbackProcess
 
 ROWS, SHOTS = 2, 64
-SHARE = {"execution": 16, "ledger": 10, "client": 12, "task": 8, "results": 2, "http": 14}
+SHARE = {"execution": 12, "keep": 4, "reconcile": 4, "ledger": 10, "client": 12, "task": 8, "results": 2, "http": 14}
 """Points killed at, by module; ``http`` is the standard library's client while it submits a job."""
 
 

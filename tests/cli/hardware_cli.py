@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
 from hybridq.cli.main import main
 
@@ -69,6 +70,12 @@ def start(arguments: list[object], environment: Mapping[str, str]) -> subprocess
         stderr=subprocess.STDOUT,
         text=True,
     )
+
+
+def configure(run: Path, hardware: str) -> None:
+    """Replace a section of a run's configuration."""
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    (run / "config.yaml").write_text(yaml.safe_dump(config | {"hardware": yaml.safe_load(hardware)}))
 
 
 def holding(text: str, *folders: Path) -> list[Path]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pty
+import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hardware_cli import KEY, Command, holding, settings, start
+from hardware_cli import KEY, Command, configure, holding, settings, start
 from loopback import Loopback, LoopbackProcess
 
 from backends.ibm.ledger import Ledger
@@ -62,8 +64,17 @@ def test_an_evaluation_is_paid_once_and_a_repetition_on_purpose(run: Path, serve
     repeated = hybridq(*command, "--repeat", "second day")
     assert repeated.code == 0
     assert len(server.jobs) == 2
-    names = {record_of(folder)["backend"] for folder in (run / "evaluations").iterdir()}
-    assert "ibm_torino:shots=256,resilience=0,copies=1 (repeat second day)" in names
+    both = (
+        "ibm_torino:shots=256,resilience=0,copies=1",
+        "ibm_torino:shots=256,resilience=0,copies=1 (repeat second day)",
+    )
+    assert {record_of(folder)["backend"] for folder in (run / "evaluations").iterdir()} == set(both)
+
+    backends = ("--backend", "aer", "--backend", both[0], "--repeat", "second day")
+    assert hybridq("compare", run, *backends, "--limit", 6, "--stratified").code == 0
+    compared = json.loads((run / "comparison.json").read_text())["backends"]
+    assert [backend["backend"] for backend in compared] == ["aer", *both]
+    assert len(server.jobs) == 2
 
 
 def test_default_options_written_out_are_the_same_evaluation(run: Path, server: Loopback, hybridq: Command) -> None:
@@ -72,6 +83,29 @@ def test_default_options_written_out_are_the_same_evaluation(run: Path, server: 
     assert hybridq(*command, "--yes", "--detach").code == 0
     assert "goes on" in hybridq(*command, "--shots", 4096, "--resilience", 1, "--dry-run").out
     assert len(server.jobs) == 1
+
+
+def test_what_the_command_leaves_open_is_taken_from_the_configuration(
+    run: Path, server: Loopback, hybridq: Command
+) -> None:
+    """And is the same evaluation as the one that has it all on the command line."""
+    configure(run, "{shots: 320, dd: XY4, twirl_gates: true, mitigation: false, copies: 1, max_quantum_seconds: 3}")
+    command = ("evaluate", run, "--backend", "ibm_torino", "--limit", 4, "--yes")
+    assert hybridq(*command).code == 0
+    record = record_of(the_evaluation(run))
+    assert record["backend"] == "ibm_torino:shots=320,resilience=1,dd=XY4,twirl_gates=on,mitigation=off,copies=1"
+    assert [job.executions for job in server.jobs.values()] == [4 * 320]
+    assert "more than --max-quantum-seconds 3 allows" in hybridq.refused(*command, "--shots", 6400)
+    plain = ("--dd", "none", "--copies", "auto", "--precision", 0.125, "--no-twirl-gates", "--dry-run")
+    assert "ibm_torino:precision=0.125,resilience=1,twirl_gates=off,mitigation=off" in hybridq(*command, *plain).out
+
+    configure(run, "{}")
+    written_out = ("--dd", "XY4", "--twirl-gates", "--no-mitigation", "--shots", 320, "--copies", 1)
+    assert "on disk already" in hybridq(*command, *written_out).out
+    assert len(server.jobs) == 1
+
+    configure(run, "{shots: 100}")
+    assert f"{run / 'config.yaml'} (hardware), with ibm_torino: " in hybridq.refused(*command)
 
 
 def test_over_budget_says_which_limit_fits_and_submits_nothing(run: Path, server: Loopback, hybridq: Command) -> None:
@@ -98,7 +132,7 @@ def test_over_the_remaining_quota_is_refused_before_anything_is_sent(
     [
         (("--backend", "ibm_torino", "--shots", 100), "a multiple of 32"),
         (("--backend", "ibm_torino", "--resilience", 3), "resilience = 3"),
-        (("--backend", "ibm_torino", "--dd", "XYZ"), "dd = XYZ; XX, XpXm or XY4"),
+        (("--backend", "ibm_torino", "--dd", "XYZ"), "dd = XYZ; none, XX, XpXm or XY4"),
         (("--backend", "ibm_torino", "--copies", "many"), "copies = 'many'"),
         (("--backend", "ibm_torino", "--precision", 0.1, "--shots", 64), "give one of them"),
         (("--backend", "ibm_torino:shots=64", "--shots", 64), "shots is given twice"),
@@ -287,6 +321,45 @@ def test_a_stopped_process_goes_on_where_it_was(stop: signal.Signals, run: Path,
         assert record_of(the_evaluation(run))["samples"] == 32
         assert KEY not in out
         assert holding(KEY, tmp_path / "user", run) == []
+
+
+@pytest.mark.slow
+def test_the_whole_program_killed_at_five_points_ends_as_it_does_undisturbed(run: Path, tmp_path: Path) -> None:
+    """After so many requests, from the first submission to the decision; the ledger and the run are new each time."""
+    predictions, killed = [], 0
+    with LoopbackProcess(
+        "torino", key=KEY, folder=tmp_path / "server", execution="counterfeit", seeded_by="parameters"
+    ) as service:
+
+        def evaluate(number: int, after: int | None) -> tuple[int, int]:
+            """Requests of an undisturbed evaluation before its first job and in all; with ``after``, killed then."""
+            nonlocal killed
+            own = Path(shutil.copytree(run, tmp_path / f"run{number}"))
+            environment = settings(service.environment(), tmp_path / f"user{number}" / "ledger.sqlite")
+            command = ["evaluate", own, *PLAIN, "--split", "train", "--reference-chunk", "--yes"]
+            before = service.log()
+            if after is not None:
+                process = start(command, environment)
+                while process.poll() is None and len(service.log()["requests"]) < len(before["requests"]) + after:
+                    time.sleep(0.02)
+                killed += process.poll() is None
+                process.kill()
+                process.communicate()
+            process = start(command, environment)
+            out, _ = process.communicate(timeout=180)
+            assert process.returncode == 0, out
+            log = service.log()
+            assert [job["executed"] for job in log["jobs"][len(before["jobs"]) :]] == [1, 1]
+            predictions.append((the_evaluation(own) / "predictions.csv").read_text())
+            asked = [request["path"] for request in log["requests"][len(before["requests"]) :]]
+            return next(i for i, path in enumerate(asked) if path.endswith("/jobs")), len(asked)
+
+        first, last = evaluate(0, None)
+        points = random.Random(3).sample(range(first, last), 4)
+        for number, point in enumerate([*points, last], start=1):
+            evaluate(number, point)
+    assert killed == 5
+    assert len(set(predictions)) == 1
 
 
 @pytest.mark.slow

@@ -8,8 +8,17 @@ import json
 import time
 from pathlib import Path
 
-from hardware_cli import Command
+from hardware_cli import Command, configure
 from loopback import Loopback
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+from qiskit.quantum_info import SparsePauliOp
+
+from backends import CircuitProgram, parse_name
+from backends.ibm.client import Service
+from backends.ibm.execution import execute
+from backends.ibm.ledger import Ledger
+from backends.ibm.prepare import make_task, prepare
 
 PLAIN = ("--backend", "ibm_torino", "--shots", 256, "--resilience", 0, "--copies", 1, "--reference-chunk", "--yes")
 
@@ -71,3 +80,32 @@ def test_a_job_that_failed_elsewhere_is_shown_with_its_reason(run: Path, server:
     (job, *_) = json.loads(hybridq("jobs", "list", "--json").out)
     assert job["state"] == "failed"
     assert "The qubits are on strike" in hybridq("jobs", "show", job["job_id"]).out
+
+
+def test_jobs_are_collected_as_they_were_asked_for_whatever_the_configuration_says(
+    run: Path, server: Loopback, hybridq: Command
+) -> None:
+    asked = ("--backend", "ibm_torino:shots=64,copies=1", "--dd", "none", "--limit", 6, "--yes")
+    configure(run, "{dd: XY4, twirl_gates: true}")
+    assert hybridq("evaluate", run, *asked, "--detach").code == 0
+    configure(run, "{resilience: 0, copies: 2}")
+    assert "results in" in hybridq("jobs", "collect", "--wait").out
+    (folder,) = (run / "evaluations").iterdir()
+    backend = json.loads((folder / "record.json").read_text())["backend"]
+    assert backend == "ibm_torino:shots=64,resilience=1,twirl_gates=on,copies=1"
+
+
+def test_jobs_of_a_program_of_the_users_own_are_listed_and_left_to_it(
+    server: Loopback, hybridq: Command, tmp_path: Path
+) -> None:
+    circuit, angle = QuantumCircuit(1), Parameter("x")
+    circuit.rx(angle, 0)
+    program = CircuitProgram(circuit, (angle,), (), (SparsePauliOp("Z"),))
+    service, name = Service(), parse_name("ibm_torino:shots=64,copies=1")
+    prepared = prepare(program, name, 2, service=service)
+    task = make_task(prepared, [[0.1], [0.2]], [], key="own", folder=tmp_path / "own", backend=name.canonical)
+    execute(task, service=service, ledger=Ledger(), detach=True)
+    assert "ibm_torino:shots=64,copies=1" in hybridq("jobs").out
+    assert "nothing to collect" in hybridq("jobs", "collect").out
+    assert "a program of your own" in hybridq.refused("jobs", "collect", "own")
+    assert "cancelled" in hybridq("jobs", "cancel", "own", "--yes").out

@@ -1,0 +1,114 @@
+"""From a program to the task that is sent: copies placed on the device, samples arranged on them, jobs planned.
+
+What a result depends on is named by the caller's key, and by nothing here: two callers with keys of their own for the
+same work would pay for it twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from backends.contract import CircuitProgram
+from backends.devices import Device
+from backends.errors import BackendError
+from backends.ibm.arrangement import Arrangement, Collected, arrange
+from backends.ibm.circuit import HardwareCircuit
+from backends.ibm.client import Service
+from backends.ibm.copies import place_copies
+from backends.ibm.options import HardwareOptions
+from backends.ibm.plan import Plan, make_plan
+from backends.ibm.results import ExecutionResult
+from backends.ibm.task import Task
+from backends.names import BackendName
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The circuit on the chip, which sample runs where, and what that costs; nothing is sent yet."""
+
+    device: Device
+    compiled: HardwareCircuit
+    arrangement: Arrangement
+    plan: Plan
+    host: str
+    """Of the service that answers."""
+
+
+def prepare(
+    program: CircuitProgram,
+    name: BackendName,
+    samples: int,
+    *,
+    service: Service,
+    seed: int = 0,
+    reference_chunk: bool | None = None,
+) -> Prepared:
+    """Place copies of a program on ``ibm_*``, under its calibration of this moment, and plan the jobs for ``samples``.
+
+    ``seed`` decides placement and arrangement. Raises :class:`BackendError` where the account has no such device, where
+    the circuit does not fit on it or cannot run there, and where one sample is more than a job takes.
+    """
+    device = service.calibrated(str(name.device))
+    compiled = place_copies(program, device, copies=name.copies, seed=seed, samples=samples)
+    if not compiled.circuit.parameters:
+        raise BackendError("the circuit has no parameters left after translation: there is nothing to run in a batch")
+    service.check_circuit(device.name, compiled.circuit)
+    arrangement = arrange(samples, len(compiled.copies), seed=seed)
+    plan = make_plan(
+        compiled,
+        arrangement,
+        name.options or HardwareOptions(),
+        rep_delay_seconds=service.rep_delay_seconds(device.name),
+        quota_seconds=service.remaining_seconds(),
+        reference_chunk=reference_chunk,
+    )
+    return Prepared(device, compiled, arrangement, plan, service.host)
+
+
+def make_task(
+    prepared: Prepared,
+    inputs: ArrayLike,
+    weights: ArrayLike,
+    *,
+    key: str,
+    folder: Path,
+    backend: str,
+    run: str = "",
+    record: dict[str, Any] | None = None,
+) -> Task:
+    """The task for :func:`backends.ibm.execution.execute`; ``inputs`` (N, X) and ``weights`` (W,) in radians.
+
+    ``key`` has to name all that decides the result, and ``record`` is kept beside what is kept here. Raises
+    ``ValueError`` for inputs or weights of the wrong shape.
+    """
+    compiled, plan = prepared.compiled, prepared.plan
+    return Task(
+        key=key,
+        device=prepared.device.name,
+        circuit=compiled.circuit,
+        observables=compiled.observables,
+        values=prepared.arrangement.values(compiled, inputs, weights),
+        options=plan.workload.options,
+        chunks=plan.chunks,
+        folder=folder.absolute(),
+        run=run,
+        backend=backend,
+        record={
+            **(record or {}),
+            "host": prepared.host,
+            "circuit": dict(compiled.record),
+            "plan": plan.as_dict(),
+            "rep_delay_seconds": plan.workload.rep_delay_seconds,
+            "circuit_seconds": compiled.circuit_seconds,
+            "arrangement": prepared.arrangement.as_dict(),
+        },
+    )
+
+
+def collect(task: Task, result: ExecutionResult) -> Collected:
+    """Sort the values of a task's copies back to its samples."""
+    return Arrangement.from_dict(task.record["arrangement"]).collect(result.evs, result.stds)
