@@ -7,7 +7,7 @@ import sys
 import typer
 
 from backends.errors import BackendError
-from hybridq.cli import backends, compare, evaluate, jobs, predict, quickstart, report, train
+from hybridq.cli import backends, compare, data, evaluate, jobs, predict, quickstart, report, study, train
 from hybridq.errors import UserError
 
 app = typer.Typer(
@@ -19,6 +19,8 @@ app = typer.Typer(
 )
 for command in (quickstart.quickstart, train.train, evaluate.evaluate, compare.compare, report.report, predict.predict):
     app.command()(command)
+app.add_typer(study.app, name="study")
+app.add_typer(data.app, name="data")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(backends.app, name="backends")
 

@@ -1,59 +1,38 @@
-"""What every hybrid classifier is: three calls, cut where the hardware sits."""
+"""Classifiers with a linear compression to the angles of a circuit."""
 
 from __future__ import annotations
-
-from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
 
 from hybridq.models.backbones import Backbone
-from hybridq.quantum.layer import QuantumLayer
+from hybridq.models.classifier import Classifier
 
 
-class HybridModel(nn.Module, ABC):
-    """``features -> angles -> circuit -> decide``.
+class HybridModel(Classifier):
+    """A backbone, its features compressed to one angle a qubit, a circuit or what a control has in its place."""
 
-    Training runs the calls in one forward pass; evaluation on a backend collects all angles first, runs the backend
-    instead of ``circuit``, and then decides. The intensity statistics of the training images are buffers, so that the
-    weights alone define the classifier.
-    """
+    def __init__(self, backbone: Backbone, circuit: nn.Module, qubits: int) -> None:
+        super().__init__(backbone, circuit)
+        self.compression = nn.Linear(backbone.features, qubits)  # W_q, b_q of eq. 9
 
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, backbone: Backbone, circuit: QuantumLayer) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(0.0))
-        self.register_buffer("std", torch.tensor(1.0))
-        self.backbone = backbone
-        self.circuit = circuit
-
-    def features(self, images: Tensor) -> Tensor:
-        """h of eq. 8: images (N, 1, H, W), intensities in [0, 1], to features (N, d)."""
-        return self.backbone((images - self.mean) / self.std)
-
-    @abstractmethod
     def angles(self, h: Tensor) -> Tensor:
         """u of eq. 9: features (N, d) to angles (N, Q) in radians."""
+        return self.compression(h)
 
-    @abstractmethod
-    def decide(self, h: Tensor, q: Tensor) -> Tensor:
-        """Features (N, d) and expectation values (N, Q) in [-1, 1] to logits (N, classes)."""
-
-    @abstractmethod
+    @torch.no_grad()
     def calibrate_angles(self, h: Tensor, spread: float) -> None:
-        """Set the compression so that the angles of features ``h`` have this standard deviation in radians."""
+        """Scale W_q and shift b_q so that the angles of these features have mean 0 and this standard deviation.
 
-    @abstractmethod
+        With the default initialisation the angles crowd near one value, where ⟨Z⟩ is flat and W_q hardly learns.
+        ``spread`` is in radians; ``h`` has shape (N, d), N ≥ 2.
+        """
+        u = self.compression(h) - self.compression.bias
+        # A qubit whose angle does not vary over the batch cannot be scaled to vary.
+        scale = spread / u.std(dim=0).clamp_min(1e-6)
+        self.compression.weight.mul_(scale[:, None])
+        self.compression.bias.copy_(-u.mean(dim=0) * scale)
+
     def quantum_branch(self, h: Tensor, q: Tensor) -> tuple[float, float]:
-        """Its learned strength α and its share of the fused features, see ``ResidualFusion.quantum_share``."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, classes)."""
-        h = self.features(images)
-        return self.decide(h, self.circuit(self.angles(h)))
-
-    def part_sizes(self) -> dict[str, int]:
-        """Number of parameters of each part."""
-        return {name: sum(p.numel() for p in part.parameters()) for name, part in self.named_children()}
+        """1 and 1 where the decision is made from q alone."""
+        return 1.0, 1.0

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import nn
 
 from hybridq import config
 from hybridq.errors import UserError
-from hybridq.models.hybrid import HybridModel
-from hybridq.models.registry import build_model
+from hybridq.models.branches import classical_branch
+from hybridq.models.classifier import Classifier
+from hybridq.models.registry import build_model, has_place_for_circuit
 from hybridq.quantum.circuits import CircuitSpec
 from hybridq.quantum.layer import quantum_layer
 from hybridq.runs import Run
@@ -22,28 +26,39 @@ def circuit_spec(settings: config.Model) -> CircuitSpec:
     return CircuitSpec(
         qubits=settings.qubits,
         layers=settings.layers,
+        encoding=settings.encoding,
         rotations=settings.rotations,
         entanglement=settings.entanglement,
         entangler=settings.entangler,
         reuploading=settings.reuploading,
+        superposition=settings.superposition,
+        attention=settings.attention,
     )
 
 
-def new_model(experiment: config.Experiment, classes: int) -> HybridModel:
-    """An untrained model; its random weights depend on the experiment's seed alone."""
-    train = experiment.train
-    circuit = quantum_layer(
-        circuit_spec(experiment.model),
-        backend=train.backend,
-        engine=train.engine,
-        seed=experiment.seed,
-        dtype=_DTYPES[train.circuit_precision],
-    )
+def has_circuit(settings: config.Model) -> bool:
+    """Whether the model runs a circuit: a baseline has none, and some controls have something else in its place."""
+    return has_place_for_circuit(settings) and settings.branch == "circuit"
+
+
+def new_model(experiment: config.Experiment, classes: int) -> Classifier:
+    """An untrained model; its random weights depend on the experiment's seed alone.
+
+    Raises :class:`UserError` for an unknown model or backbone, or images that are too small for it.
+    """
+    circuit = _circuit(experiment, backend=experiment.train.backend, engine=experiment.train.engine)
+    circuit.requires_grad_(experiment.model.train_circuit)
     torch.manual_seed(experiment.seed)
-    return build_model(experiment.model, classes, circuit)
+    model = build_model(experiment.model, experiment.data.channels, classes, circuit)
+    if experiment.data.size < model.backbone.smallest:
+        raise UserError(
+            f"data.size = {experiment.data.size}; {experiment.model.backbone} takes images from "
+            f"{model.backbone.smallest} pixels"
+        )
+    return model
 
 
-def load_model(run: Run) -> HybridModel:
+def load_model(run: Run) -> Classifier:
     """The trained model of a run in evaluation mode.
 
     Raises :class:`UserError` when the weights do not fit the run's configuration.
@@ -51,13 +66,24 @@ def load_model(run: Run) -> HybridModel:
     experiment = run.experiment()
     settings = experiment.model.model_copy(update={"imagenet": False})
     classes = len(run.read_json("data.json")["classes"])
-    circuit = quantum_layer(
-        circuit_spec(settings), seed=experiment.seed, dtype=_DTYPES[experiment.train.circuit_precision]
-    )
-    model = build_model(settings, classes, circuit)
+    model = build_model(settings, experiment.data.channels, classes, _circuit(experiment))
     try:
         model.load_state_dict(load_file(run.weights))
     except (RuntimeError, SafetensorError, OSError) as error:
         first = str(error).replace("\n", " ").strip()[:200]
         raise UserError(f"{run.weights}: the weights do not fit {run.config} ({first})") from None
     return model.eval()
+
+
+def _circuit(
+    experiment: config.Experiment, backend: str = "aer", engine: Literal["exact", "aer"] = "exact"
+) -> nn.Module:
+    """The quantum layer, or what the configuration has in its place."""
+    settings = experiment.model
+    if not has_place_for_circuit(settings):
+        return nn.Identity()
+    spec = circuit_spec(settings)
+    if settings.branch != "circuit":
+        return classical_branch(settings.branch, spec, experiment.seed)
+    dtype = _DTYPES[experiment.train.circuit_precision]
+    return quantum_layer(spec, backend=backend, engine=engine, seed=experiment.seed, dtype=dtype)

@@ -9,7 +9,7 @@ import torch
 from backends import open_backend
 from hybridq.config import Experiment, parse_experiment
 from hybridq.errors import UserError
-from hybridq.models import HybridModel
+from hybridq.models import Classifier
 from hybridq.models.backbones import build_backbone
 from hybridq.models.fusion import ResidualFusion
 from hybridq.models.saved import circuit_spec, new_model
@@ -19,7 +19,7 @@ def experiment(*overrides: str) -> Experiment:
     return parse_experiment("name: a\ndata: {source: synthetic}", overrides)
 
 
-def model(*overrides: str, classes: int = 2) -> HybridModel:
+def model(*overrides: str, classes: int = 2) -> Classifier:
     torch.manual_seed(0)
     return new_model(experiment(*overrides), classes)
 
@@ -106,10 +106,14 @@ def test_three_equal_channels_and_one_give_the_same_response() -> None:
     assert torch.allclose(colour(image.expand(1, 3, 16, 16)), grey(image), atol=1e-5)
 
 
+def test_colour_images_have_a_first_convolution_of_their_own() -> None:
+    assert build_backbone("mobilenet_v2", channels=3)(torch.rand(2, 3, 32, 32)).shape == (2, 1280)
+
+
 def test_unknown_names_are_answered_with_the_known_ones() -> None:
-    with pytest.raises(UserError, match=r"model\.name = 'resnet'; known: ssl_quantum"):
+    with pytest.raises(UserError, match=r"model\.name = 'resnet'; known: baseline, hqcnn, lean_hybrid, ssl_quantum"):
         model("model.name=resnet")
-    with pytest.raises(UserError, match=r"model\.backbone = 'vgg'; known: mobilenet_v2"):
+    with pytest.raises(UserError, match=r"model\.backbone = 'vgg'; known: .*mobilenet_v2"):
         model("model.backbone=vgg")
     with pytest.raises(UserError, match="draws shots"):
         model("train.backend=fake_torino:shots=100")

@@ -1,0 +1,58 @@
+"""hybridq study: many runs from one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from hybridq.cli.options import Runs
+
+app = typer.Typer(help="Many runs from one file: models, data sets, label fractions and seeds.", no_args_is_help=True)
+
+File = Annotated[Path, typer.Argument(help="YAML file of the study, such as configs/studies/controls.yaml.")]
+
+
+@app.command()
+def run(
+    file: File,
+    engine: Annotated[Literal["local", "dask"], typer.Option(help="Processes here, or a Dask cluster.")] = "local",
+    address: Annotated[str | None, typer.Option(help="Of the Dask scheduler, such as tcp://127.0.0.1:8786.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Cells side by side; default: what the cores allow.")] = None,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Train and evaluate the cells that are not finished; a cell that fails does not stop the others.
+
+    The same command continues a killed study. Exit code 1 when a cell failed.
+    """
+    from hybridq.cli.console import announce, bars, working
+    from hybridq.errors import UserError
+    from hybridq.studies.study import load_study
+
+    if (engine == "dask") != (address is not None):
+        raise UserError("--engine dask and --address belong together; give both or neither")
+    study, cells = load_study(file)
+    with working("loading torch and qiskit"):
+        from hybridq.studies.grid import pending, run_study
+    root = runs / study.name
+    waiting = len(pending(study, cells, root))
+    announce(f"{study.name}: {len(cells)} cells, {len(cells) - waiting} finished, {waiting} to run in {root}")
+    done = 0
+    try:
+        with bars() as progress:
+
+            def report(cell: str, reason: str | None) -> None:
+                nonlocal done
+                done += 1
+                announce(f"{cell}: {'finished' if reason is None else f'failed: {reason}'}")
+                progress("cells", done, waiting)
+
+            outcome = run_study(study, cells, root, address=address, jobs=jobs, report=report)
+    except KeyboardInterrupt:
+        announce("interrupted; the same command continues")
+        raise
+    announce(f"{len(outcome.finished)} of {len(cells)} cells are finished")
+    if outcome.failed:
+        announce(f"{len(outcome.failed)} failed: {', '.join(outcome.failed)}; why: {root / 'failures'}")
+        raise typer.Exit(1)
