@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: quickstart test test-all lint bench-quantum clean
+.PHONY: quickstart test test-all lint bench-quantum bench-data clean
 
 quickstart: $(INSTALLED)
 	$(BIN)/hybridq quickstart
@@ -28,6 +28,9 @@ test-all: lint
 
 bench-quantum: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks.quantum --json docs/bench-quantum.json --plot docs/bench-quantum.png
+
+bench-data: $(INSTALLED)
+	$(BIN)/python -m benchmarks.data
 
 $(VENV)/.installed-bench: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat --editable '.[bench]'

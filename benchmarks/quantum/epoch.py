@@ -14,9 +14,10 @@ from benchmarks.quantum.effort import Effort
 from benchmarks.quantum.results import Figure, Found, Row, Tick
 from benchmarks.quantum.timing import Timing, seconds_of
 from hybridq.config import Experiment, parse_experiment
-from hybridq.data.images import load_images
+from hybridq.data.cache import open_images
 from hybridq.data.sources import load_manifest
 from hybridq.models.backbones import build_backbone
+from hybridq.models.objective import objective_of
 from hybridq.models.saved import circuit_spec
 from hybridq.models.ssl_quantum import SSLQuantum
 from hybridq.quantum.layer import quantum_layer
@@ -84,10 +85,11 @@ def _training(experiment: Experiment, kind: type[SSLQuantum], effort: Effort) ->
     )
     manifest = load_manifest(experiment.data.source, experiment.data, experiment.seed)
     rows = manifest.part("train").head(effort.steps * settings.batch_size)
-    images = load_images(manifest, experiment.data.size, rows=rows)
+    images = open_images(manifest, experiment.data).view(rows.index.to_numpy())
     labels = rows["label"].to_numpy()
     batches = Batches(images, settings.batch_size, settings.augmentation, seed=experiment.seed, stage="finetune")
-    module = FineTune(model, settings, shape, batches, labels, images, labels)
+    objective = objective_of(str(manifest.task))
+    module = FineTune(model, settings, shape, objective, batches, labels, images, labels)
     module.train()
     optimizer = module.configure_optimizers()["optimizer"]
 

@@ -24,6 +24,9 @@ def train(
     backend: Annotated[
         str | None, typer.Option(help="Backend of the training; the same as --set train.backend.")
     ] = None,
+    allow_leaks: Annotated[
+        bool, typer.Option("--allow-leaks", help="Train on splits that the audit rejects; every report says so.")
+    ] = False,
     runs: Runs = Path("runs"),
 ) -> None:
     """Train both stages into a run folder; the same command continues a killed training."""
@@ -31,10 +34,10 @@ def train(
 
     chosen = [*(overrides or []), *([f"train.backend='{backend}'"] if backend else [])]
     experiment = load_experiment(config, chosen)
-    train_experiment(experiment, runs)
+    train_experiment(experiment, runs, allow_leaks=allow_leaks)
 
 
-def train_experiment(experiment: Experiment, runs: Path) -> Run:
+def train_experiment(experiment: Experiment, runs: Path, *, allow_leaks: bool = False) -> Run:
     """Train with progress and end with a line that names the result."""
     from hybridq.cli.console import announce, bars, working
 
@@ -42,7 +45,7 @@ def train_experiment(experiment: Experiment, runs: Path) -> Run:
         from hybridq.training.train import train as run_training
     try:
         with bars() as progress:
-            run = run_training(experiment, runs, announce=announce, progress=progress)
+            run = run_training(experiment, runs, announce=announce, progress=progress, allow_leaks=allow_leaks)
     except KeyboardInterrupt:
         announce("interrupted; the same command continues after the last finished epoch")
         raise

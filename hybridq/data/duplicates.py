@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
-from hybridq.data.images import map_image_files
+from hybridq.data.audit.facts import file_facts
+from hybridq.data.images import all_readable
 from hybridq.data.manifest import Progress
 
 
 def fingerprint_files(paths: Sequence[Path], *, progress: Progress | None = None) -> list[bytes]:
-    """One digest a file, equal exactly where the pixels are equal, decoded to greyscale and at their own size.
+    """One digest a file, equal exactly where the pixels are equal at their own size; those known are not read again.
 
     Raises :class:`~hybridq.errors.UserError` naming the files that are no images.
     """
-    return map_image_files(paths, _digest, progress=progress)
-
-
-def _digest(image: Image.Image) -> bytes:
-    pixels = np.asarray(image)
-    shape = "x".join(str(side) for side in pixels.shape)
-    return hashlib.blake2b(shape.encode() + pixels.tobytes(), digest_size=16).digest()
+    facts = file_facts([(str(path), None) for path in paths], progress=progress)
+    digests = (facts.unreadable.get(index, digest.tobytes()) for index, digest in enumerate(facts["digest"]))
+    return list(all_readable(digests))

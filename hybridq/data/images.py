@@ -1,152 +1,151 @@
-"""Image files to one uint8 array, in memory."""
+"""The images of a manifest: each once at its own size, or as arrays ready for batches."""
 
 from __future__ import annotations
 
-import os
-import struct
-import zlib
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, Literal, TypeVar, overload
 
 import numpy as np
 import pandas as pd
-from PIL import Image, UnidentifiedImageError
+from numpy.typing import NDArray
 
+from hybridq.config import Data
+from hybridq.data.decoding import File, Pixels, Unreadable, as_sixteen_bits, decode_then, fit
 from hybridq.data.manifest import Manifest, Progress
+from hybridq.data.parallel import map_in_order
 from hybridq.errors import UserError
 
-CHUNK: Final = 64
-"""Images decoded between two reports of progress."""
-THREADS_FROM_BYTES: Final = 20_000
-"""Mean file size from which threads pay; below it they wait for each other longer than they decode."""
 MOST_NAMED: Final = 10
-FORMATS: Final = ("PNG", "JPEG")
-
-_DECODING_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    IndexError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
+REPORTED: Final = 64
+"""Images between two reports of progress."""
 
 T = TypeVar("T")
 
 
-class _UnreadableError(Exception):
-    """Why one file is no image."""
+class Images:
+    """Images of one depth, read as they are asked for: ``images[positions]`` is an array (n, C, H, W).
+
+    ``pixels`` is an array (N, C, H, W) of uint8 or uint16, in memory or mapped from a file; ``positions`` are the rows
+    of it that this view shows, in order (default: all).
+    """
+
+    def __init__(self, pixels: Pixels, positions: NDArray[np.int64] | None = None) -> None:
+        self._pixels = pixels
+        self._positions = np.arange(len(pixels)) if positions is None else np.asarray(positions, np.int64)
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def __getitem__(self, positions: slice | Sequence[int] | NDArray[Any]) -> Pixels:
+        return self._pixels[self._positions[positions]]
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(N, C, H, W)"""
+        _, channels, height, width = self._pixels.shape
+        return len(self), channels, height, width
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._pixels.dtype
+
+    def view(self, positions: slice | Sequence[int] | NDArray[Any]) -> Images:
+        """These images only; nothing is read."""
+        return Images(self._pixels, self._positions[positions])
+
+    def chunks(self, size: int = 1024) -> Iterator[Pixels]:
+        """All images in order, some at a time."""
+        return (self[at : at + size] for at in range(0, len(self), size))
 
 
-def load_images(
-    manifest: Manifest, size: int, *, rows: pd.DataFrame | None = None, progress: Progress | None = None
-) -> np.ndarray:
-    """The images of ``rows`` (default: the whole table), in their order: uint8, (N, size, size), greyscale.
+@overload
+def map_images(
+    manifest: Manifest,
+    function: Callable[[Pixels], T],
+    *,
+    rows: pd.DataFrame | None = None,
+    progress: Progress | None = None,
+    errors: Literal["raise"] = "raise",
+) -> Iterator[T]: ...
 
-    Files are read as in :func:`load_image_files`; sources without files generate theirs. Raises :class:`UserError`.
+
+@overload
+def map_images(
+    manifest: Manifest,
+    function: Callable[[Pixels], T],
+    *,
+    rows: pd.DataFrame | None = None,
+    progress: Progress | None = None,
+    errors: Literal["yield"],
+) -> Iterator[T | Unreadable]: ...
+
+
+def map_images(
+    manifest: Manifest,
+    function: Callable[[Pixels], T],
+    *,
+    rows: pd.DataFrame | None = None,
+    progress: Progress | None = None,
+    errors: Literal["raise", "yield"] = "raise",
+) -> Iterator[T | Unreadable]:
+    """``function`` of every image of ``rows`` (default: the whole table), in their order, each at its own size.
+
+    Images are (H, W) or (H, W, 3), uint8 or uint16. Only some are in memory at a time. Files are decoded by all cores
+    where that pays, so ``function`` is a function of a module or a ``functools.partial`` of one.
+
+    A file that is no image is yielded as :class:`Unreadable` with ``errors="yield"``; else :class:`UserError` names up
+    to ten such files and counts the rest, after all have been tried.
     """
     table = manifest.table if rows is None else rows
+    results: Iterable[T | Unreadable]
     if manifest.read is None:
-        return load_image_files([Path(path) for path in table["path"]], size, progress=progress)
-    images = np.empty((len(table), size, size), np.uint8)
-    for done, image in enumerate(manifest.read(table)):
-        images[done] = _square(Image.fromarray(image), size)
-        if progress and (done + 1) % CHUNK == 0:
-            progress(done + 1, len(table))
-    return images
+        results = map_in_order(partial(decode_then, function), files_of(manifest, table))
+    else:
+        results = map(function, manifest.read(table))
+    results = reporting(results, len(table), progress)
+    return iter(results) if errors == "yield" else all_readable(results)
 
 
-def load_image_files(paths: Sequence[Path], size: int, *, progress: Progress | None = None) -> np.ndarray:
-    """PNG and JPEG files as uint8, (N, size, size), greyscale.
-
-    Colour becomes luminance (ITU-R 601-2), transparency is dropped, and 16 bits map their full range 0–65535 to 0–255.
-    Every image is resized to a square, bilinear and antialiased: the aspect ratio is not kept.
-
-    Raises :class:`UserError` naming up to ten files that are missing, empty, truncated or no image.
-    """
-    images = np.empty((len(paths), size, size), np.uint8)
-    for index, image in enumerate(map_image_files(paths, lambda image: _square(image, size), progress=progress)):
-        images[index] = image
-    return images
+def files_of(manifest: Manifest, rows: pd.DataFrame) -> list[File]:
+    """The files of ``rows``; a frame where the manifest lists several of one file, or another than the first."""
+    table = manifest.table
+    several = set(table.loc[table["path"].duplicated(keep=False) | (table["frame"] > 0), "path"])
+    return [
+        (path, int(frame) if path in several else None) for path, frame in zip(rows["path"], rows["frame"], strict=True)
+    ]
 
 
-def map_image_files(
-    paths: Sequence[Path], function: Callable[[Image.Image], T], *, progress: Progress | None = None
-) -> list[T]:
-    """``function`` of every decoded greyscale image at its own size (Pillow mode ``L``, or ``F`` in 0–255 for 16 bits).
+def read_files(paths: Sequence[Path], data: Data) -> Pixels:
+    """Image files for a network, (N, ``data.channels``, ``data.size``, ``data.size``); raises :class:`UserError`."""
+    decode = partial(decode_then, partial(fit, size=data.size, channels=data.channels))
+    files: list[File] = [(str(path), None) for path in paths]
+    images: list[Pixels] = list(all_readable(map_in_order(decode, files)))
+    if any(image.dtype == np.uint16 for image in images):
+        images = [as_sixteen_bits(image) for image in images]
+    return np.stack(images)
 
-    Raises :class:`UserError` as :func:`load_image_files`.
-    """
-    results: list[T] = []
+
+def reporting(results: Iterable[T], total: int, progress: Progress | None) -> Iterator[T]:
+    """The same results, with a report of progress every now and then and at the end."""
+    for done, result in enumerate(results, start=1):
+        yield result
+        if progress and (done % REPORTED == 0 or done == total):
+            progress(done, total)
+
+
+def all_readable(results: Iterable[T | Unreadable]) -> Iterator[T]:
+    """The results up to the first unreadable file; then one :class:`UserError` about all such files."""
     problems: list[str] = []
-
-    def one_chunk(chunk: Sequence[Path]) -> list[T | _UnreadableError]:
-        return [_attempt(path, function) for path in chunk]
-
-    with ThreadPoolExecutor(_threads(paths)) as pool:
-        for chunk in pool.map(one_chunk, [paths[at : at + CHUNK] for at in range(0, len(paths), CHUNK)]):
-            for item in chunk:
-                if isinstance(item, _UnreadableError):
-                    problems.append(str(item))
-                else:
-                    results.append(item)
-            if progress:
-                progress(len(results) + len(problems), len(paths))
-    if problems:
-        more = f"; and {len(problems) - MOST_NAMED} more" if len(problems) > MOST_NAMED else ""
-        raise UserError("; ".join(problems[:MOST_NAMED]) + more)
-    return results
-
-
-def _attempt(path: Path, function: Callable[[Image.Image], T]) -> T | _UnreadableError:
-    try:
-        return function(_open(path))
-    except _UnreadableError as error:
-        return error
-
-
-def _open(path: Path) -> Image.Image:
-    try:
-        if path.stat().st_size == 0:
-            raise _UnreadableError(f"{path}: is empty, not a PNG or JPEG image")
-        with Image.open(path, formats=FORMATS) as image:
-            image.load()
-            return _greyscale(image)
-    except FileNotFoundError:
-        raise _UnreadableError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise _UnreadableError(f"{path}: is a folder, not a PNG or JPEG image") from None
-    except PermissionError:
-        raise _UnreadableError(f"{path}: may not be read") from None
-    except UnidentifiedImageError:
-        raise _UnreadableError(f"{path}: is not a PNG or JPEG image") from None
-    except _DECODING_ERRORS as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise _UnreadableError(f"{path}: cannot be decoded ({reason})") from None
-
-
-def _greyscale(image: Image.Image) -> Image.Image:
-    if image.mode == "L":
-        return image
-    if image.mode.startswith("I"):
-        return Image.fromarray(np.asarray(image).astype(np.float32) / 257)
-    if image.mode in ("P", "PA", "CMYK", "YCCK"):
-        return image.convert("RGB").convert("L")
-    return image.convert("L")
-
-
-def _square(image: Image.Image, size: int) -> np.ndarray:
-    if image.size != (size, size):
-        image = image.resize((size, size), Image.Resampling.BILINEAR)
-    pixels = np.asarray(image)
-    return pixels if pixels.dtype == np.uint8 else np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
-
-
-def _threads(paths: Sequence[Path]) -> int:
-    sample = [path.stat().st_size for path in paths[:: max(1, len(paths) // 32)] if path.is_file()]
-    large = bool(sample) and sum(sample) / len(sample) >= THREADS_FROM_BYTES
-    return (os.cpu_count() or 1) if large else 1
+    count = 0
+    for result in results:
+        if isinstance(result, Unreadable):
+            count += 1
+            if count <= MOST_NAMED:
+                problems.append(str(result))
+        elif not count:
+            yield result
+    if count:
+        more = f"; and {count - MOST_NAMED} more" if count > MOST_NAMED else ""
+        raise UserError("; ".join(problems) + more)

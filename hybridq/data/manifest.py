@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hybridq.data.decoding import Pixels
 from hybridq.errors import UserError
 
 COLUMNS: Final = ("id", "path", "label", "group", "split")
@@ -22,9 +23,6 @@ UNLABELLED: Final = -1
 
 Progress = Callable[[int, int], None]
 """Called with (images done, images in all)."""
-
-Pixels = NDArray[np.uint8] | NDArray[np.uint16]
-"""One image at its own size: (H, W) grey or (H, W, 3) colour."""
 
 Read = Callable[[pd.DataFrame], Iterable[Pixels]]
 """Rows of the table to their images in order, for sources whose images are not one file each."""
@@ -43,7 +41,8 @@ class Manifest:
     ``height`` (pixels; 0 is unknown) and ``modality`` ("" is unknown).
 
     Raises :class:`UserError` when groups cross splits, there are fewer than two classes, or a split lacks a class;
-    ``checked=False`` leaves out these three, for data that is looked at and not trained on.
+    ``checked=False`` leaves out these three, for data that is looked at and not trained on, and a split may be "", that
+    is still to be drawn.
     """
 
     source: str
@@ -79,7 +78,9 @@ class Manifest:
         _check_ids(self)
         if self.checked:
             _check_groups(self)
-            if self.classes and self.targets is None:
+            if self.targets is not None:
+                _check_targets(self)
+            elif self.classes:
                 _check_labels(self)
 
     @property
@@ -92,8 +93,16 @@ class Manifest:
             raise UserError(f"split {split!r} does not exist; known: {', '.join(SPLITS)}")
         return self.table[self.table["split"] == split]
 
+    def truth(self, split: str) -> NDArray[np.integer]:
+        """What is true of the images of one split: their labels (n,), or their targets (n, K) of a multi-label task."""
+        rows = self.part(split)
+        return rows["label"].to_numpy(np.int64) if self.targets is None else self.targets[rows.index]
+
     def counts(self) -> pd.DataFrame:
-        """Images by split (rows) and class name (columns)."""
+        """Images by split (rows) and class name (columns); an image with several labels counts for each of them."""
+        if self.targets is not None:
+            targets = pd.DataFrame(self.targets, columns=list(self.classes))
+            return targets.groupby(self.table["split"]).sum().reindex(list(SPLITS), fill_value=0)
         names = list(self.classes) or ["unlabelled"]
         labels = self.table["label"].map(lambda label: names[max(label, 0)])
         return pd.crosstab(self.table["split"], labels).reindex(index=list(SPLITS), columns=names, fill_value=0)
@@ -111,7 +120,7 @@ def _check_ids(manifest: Manifest) -> None:
         raise ValueError(f"{manifest.source}: the id {absolute[0]} is an absolute path")
     if manifest.read is None and (table["path"] == "").any():
         raise ValueError(f"{manifest.source}: an image has no path and nothing reads it")
-    foreign = set(table["split"]) - set(SPLITS)
+    foreign = set(table["split"]) - set(SPLITS) - (set() if manifest.checked else {""})
     if foreign:
         raise UserError(f"{manifest.source}: unknown split {min(foreign)!r}; allowed: {', '.join(SPLITS)}")
 
@@ -121,12 +130,21 @@ def _check_groups(manifest: Manifest) -> None:
     splits = grouped.groupby("group")["split"].nunique()
     crossing = sorted(str(name) for name in splits.index[splits > 1])
     if crossing:
-        what = manifest.groups if manifest.groups != "none" else "group"
+        what = manifest.groups if manifest.groups != "none" and " of " not in manifest.groups else "group"
         shown = ", ".join(crossing[:10]) + (", …" if len(crossing) > 10 else "")
         raise UserError(
             f"{manifest.source}: {len(crossing)} {what}{'' if len(crossing) == 1 else 's'} with images in more than "
             f"one split ({shown}); every {what} belongs to one split"
         )
+
+
+def _check_targets(manifest: Manifest) -> None:
+    targets = manifest.targets
+    if targets is None or targets.shape != (len(manifest.table), len(manifest.classes)) or (targets > 1).any():
+        raise ValueError(f"{manifest.source}: targets must be 0 or 1, a row an image and a column a class")
+    for split in SPLITS:
+        if not (manifest.table["split"] == split).any():
+            raise UserError(f"{manifest.source}: split {split} holds no images")
 
 
 def _check_labels(manifest: Manifest) -> None:

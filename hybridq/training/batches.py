@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Final
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from hybridq.config import Augmentation
+from hybridq.data.images import Images
 from hybridq.data.transforms import augment, to_float
 from hybridq.training.randomness import derived_seed, generator_at
 
+CPU: Final = torch.device("cpu")
+
 
 class Batches:
-    """Shuffled, augmented batches of images held in memory.
+    """Shuffled, augmented batches of images.
 
-    ``images`` is (N, H, W) uint8. A last batch of one image is left out, since batch normalisation cannot use it.
+    A last batch of one image is left out, since batch normalisation cannot use it.
     """
 
-    def __init__(
-        self, images: NDArray[np.uint8], batch_size: int, family: Augmentation, *, seed: int, stage: str
-    ) -> None:
+    def __init__(self, images: Images, batch_size: int, family: Augmentation, *, seed: int, stage: str) -> None:
         self._images = images
         self._size = batch_size
         self._family = family
@@ -42,10 +42,12 @@ class Batches:
         """Positions of the images of this step, (B,)."""
         return self._order(epoch)[step * self._size : (step + 1) * self._size]
 
-    def view(self, epoch: int, step: int, number: int = 0) -> Tensor:
-        """One augmented view of the images of this step, (B, 1, H, W) in [0, 1] (eq. 5)."""
+    def view(self, epoch: int, step: int, number: int = 0, *, device: torch.device = CPU) -> Tensor:
+        """One augmented view of the images of this step, (B, C, H, W) in [0, 1] (eq. 5), made on ``device``."""
         images = to_float(self._images[self.indices(epoch, step).numpy()])
-        return augment(images, self._family, generator_at(self._seed, self._stage, epoch, step, "view", number))
+        return augment(
+            images.to(device), self._family, generator_at(self._seed, self._stage, epoch, step, "view", number)
+        )
 
     def seed_step(self, epoch: int, step: int) -> None:
         """Seed torch's global generator, which dropout draws from, for this step."""

@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from hybridq.config import Model, Train
+from hybridq.data.images import Images
 from hybridq.data.transforms import to_float
-from hybridq.models import HybridModel
+from hybridq.models import Classifier
+from hybridq.models.objective import Objective
 from hybridq.training.batches import Batches
 from hybridq.training.callbacks import refuse_infinite
 from hybridq.training.schedules import warm_cosine
@@ -23,31 +24,32 @@ VALIDATION_BATCH = 256
 
 
 class FineTune(LightningModule):
-    """Cross-entropy training of a hybrid model, with what a reader needs to judge the quantum branch in every epoch."""
+    """Training of a hybrid model, with what a reader needs to judge the quantum branch in every epoch.
+
+    ``labels`` are (N,), or targets (N, K) where an image may have several labels.
+    """
 
     def __init__(
         self,
-        model: HybridModel,
+        model: Classifier,
         settings: Train,
         shape: Model,
+        objective: Objective,
         batches: Batches,
-        labels: NDArray[np.int64],
-        validation_images: NDArray[np.uint8],
-        validation_labels: NDArray[np.int64],
+        labels: NDArray[np.integer],
+        validation_images: Images,
+        validation_labels: NDArray[np.integer],
     ) -> None:
         super().__init__()
         self.model = model
         self._settings = settings
         self._shape = shape
         self._batches = batches
-        self._labels = torch.tensor(labels)
+        self._objective = objective
+        self._labels = objective.targets(labels)
         self._validation_images = validation_images
-        self._validation_labels = torch.tensor(validation_labels)
-        weights = None
-        if settings.class_weights:
-            counts = torch.bincount(self._labels)
-            weights = len(self._labels) / (len(counts) * counts)
-        self._loss = nn.CrossEntropyLoss(weights)
+        self._validation_labels = validation_labels
+        self._loss = objective.loss(self._labels if settings.class_weights else None)
         self._seen: list[tuple[Tensor, Tensor, Tensor]] = []
         self._frozen = list(model.backbone.blocks)[: self._number_frozen()]
         for block in self._frozen:
@@ -77,7 +79,7 @@ class FineTune(LightningModule):
 
     @torch.no_grad()
     def calibrate(self) -> None:
-        """Spread the angles of the first batch, as training will see it (see ``HybridModel.calibrate_angles``)."""
+        """Spread the angles of the first batch, as training will see it (see ``Classifier.calibrate_angles``)."""
         self.train()
         state = {name: value.clone() for name, value in self.model.backbone.state_dict().items()}
         h = self.model.features(self._batches.view(0, 0))
@@ -88,16 +90,17 @@ class FineTune(LightningModule):
         epoch = self.current_epoch
         self._batches.seed_step(epoch, step)
         labels = self._labels[self._batches.indices(epoch, step)].to(self.device)
-        logits = self.model(self._batches.view(epoch, step).to(self.device))
+        logits = self.model(self._batches.view(epoch, step, device=self.device))
         loss: Tensor = self._loss(logits, labels)
         refuse_infinite(loss, self, "finetune", step, "train.learning_rate")
         self.log("loss", loss, on_step=False, on_epoch=True, batch_size=len(labels))
         return loss
 
     def on_after_backward(self) -> None:
-        gradient = self.model.circuit.weight.grad
-        if gradient is not None:
-            self.log("circuit_gradient_norm", gradient.norm(), on_step=False, on_epoch=True, batch_size=1)
+        gradients = [p.grad for p in self.model.circuit.parameters() if p.grad is not None]
+        if gradients:
+            norm = torch.nn.utils.get_total_norm(gradients)
+            self.log("circuit_gradient_norm", norm, on_step=False, on_epoch=True, batch_size=1)
 
     def validation_step(self, batch: int, step: int) -> None:
         part = slice(step * VALIDATION_BATCH, (step + 1) * VALIDATION_BATCH)
@@ -108,18 +111,19 @@ class FineTune(LightningModule):
     def on_validation_epoch_end(self) -> None:
         h, q, logits = (torch.cat(parts) for parts in zip(*self._seen, strict=True))
         self._seen.clear()
-        labels, probabilities = self._validation_labels, logits.softmax(dim=1)
+        labels, decided = self._objective.targets(self._validation_labels), self._objective.decide(logits)
         alpha, share = self.model.quantum_branch(h.to(self.device), q.to(self.device))
         self.log_dict(
             {
-                "validation_loss": nn.functional.cross_entropy(logits, labels),
-                "validation_accuracy": (logits.argmax(dim=1) == labels).float().mean(),
-                "predicted_classes": float(logits.argmax(dim=1).unique().numel()),
+                "validation_loss": self._objective.loss()(logits, labels),
+                "validation_accuracy": (decided == labels).float().mean(),
+                "predicted_classes": float(len(decided.unique(dim=0))),
                 "alpha": alpha,
                 "quantum_share": share,
             }
         )
-        auc = _auc(labels.numpy(), probabilities.double().numpy())
+        probabilities = self._objective.probabilities(logits).double().numpy()
+        auc = self._objective.auc(self._validation_labels, probabilities)
         self.log("validation_auc", torch.tensor(auc, dtype=torch.float64))
 
     def configure_optimizers(self) -> Any:
@@ -129,10 +133,11 @@ class FineTune(LightningModule):
             {"params": list(self._behind_backbone()), "lr": settings.head_learning_rate},
             # α and the circuit's angles have no reason to be small: no decay
             {"params": list(self._undecayed()), "lr": settings.head_learning_rate, "weight_decay": 0.0},
+            {"params": trained, "lr": settings.learning_rate},
         ]
-        if trained:
-            groups.append({"params": trained, "lr": settings.learning_rate})
-        optimizer = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
+        optimizer = torch.optim.AdamW(
+            [group for group in groups if group["params"]], weight_decay=settings.weight_decay
+        )
         return warm_cosine(optimizer, settings.epochs * len(self._batches))
 
     def _behind_backbone(self) -> Iterator[nn.Parameter]:
@@ -145,9 +150,3 @@ class FineTune(LightningModule):
         for name, parameter in self.model.named_parameters():
             if name.startswith("circuit.") or name.endswith(".alpha"):
                 yield parameter
-
-
-def _auc(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float:
-    if probabilities.shape[1] == 2:
-        return float(roc_auc_score(labels, probabilities[:, 1]))
-    return float(roc_auc_score(labels, probabilities, multi_class="ovr", average="macro"))

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from hybridq.config import Experiment
-from hybridq.data.images import load_images
+from hybridq.data.audit import verdict
+from hybridq.data.cache import open_images
+from hybridq.data.decoding import as_sixteen_bits
+from hybridq.data.drawing import draw_by_class, draw_by_labels
+from hybridq.data.images import Images
 from hybridq.data.manifest import Manifest
 from hybridq.data.sources import load_manifest
 from hybridq.data.transforms import intensity_statistics
@@ -30,38 +35,52 @@ class Prepared:
 
     manifest: Manifest
     notes: tuple[str, ...]
-    training: NDArray[np.uint8]
-    training_labels: NDArray[np.int64]
-    validation: NDArray[np.uint8]
-    validation_labels: NDArray[np.int64]
-    unlabelled: NDArray[np.uint8]
+    training: Images
+    training_labels: NDArray[np.integer]
+    """(N,), or targets (N, K) of a multi-label task."""
+    validation: Images
+    validation_labels: NDArray[np.integer]
+    unlabelled: Images
     mean: float
     std: float
+    leaks: tuple[str, ...] = ()
+    """What the audit has against the splits, a sentence each."""
 
 
-def prepare(experiment: Experiment, progress: Progress) -> Prepared:
-    """Load what training needs. Raises :class:`UserError` for everything that is wrong with the data."""
+def prepare(experiment: Experiment, progress: Progress, *, allow_leaks: bool = False) -> Prepared:
+    """Load what training needs. Raises :class:`UserError` for everything that is wrong with the data.
+
+    That includes splits that leak, unless ``allow_leaks``.
+    """
     data, pretrain = experiment.data, experiment.pretrain
     manifest = load_manifest(data.source, data, experiment.seed, progress=partial(progress, "checking the images"))
     if not manifest.labelled:
         raise UserError(
             f"data.source = {data.source!r}: its images have no labels; unlabelled images are for pretrain.data"
         )
+    leaks = verdict(manifest, progress)
+    if leaks and not allow_leaks:
+        raise UserError(
+            f"{manifest.source}: the splits leak ({' '.join(leaks).rstrip('.')}); see hybridq data audit, draw others "
+            "with hybridq data split for data.splits, or train all the same with --allow-leaks"
+        )
     notes = list(manifest.notes)
 
-    def load(of: Manifest, split: str, what: str) -> NDArray[np.uint8]:
-        return load_images(
-            of, data.size, rows=of.part(split), progress=lambda done, total: progress(f"loading {what}", done, total)
-        )
+    def load(of: Manifest, split: str, what: str) -> Images:
+        return open_images(of, data, split=split, progress=partial(progress, f"decoding {what}"))
 
-    training_images = load(manifest, "train", "training images")
-    validation_images = load(manifest, "validation", "validation images")
+    training_images = load(manifest, "train", "images")
+    validation_images = load(manifest, "validation", "images")
     unlabelled = training_images
     if pretrain.data is not None and pretrain.epochs and pretrain.encoder is None:
-        other = load_manifest(pretrain.data, data.model_copy(update={"source": pretrain.data}), experiment.seed)
-        unlabelled = load(other, "train", "unlabelled images")
-        held_out = np.concatenate([validation_images, load(manifest, "test", "test images to leave them out")])
-        unlabelled, removed = _without(unlabelled, held_out)
+        other = load_manifest(
+            pretrain.data,
+            data.model_copy(update={"source": pretrain.data, "splits": None, "classes": None}),
+            experiment.seed,
+        )
+        unlabelled, removed = _without(
+            load(other, "train", "unlabelled images"), [validation_images, load(manifest, "test", "images")]
+        )
         if removed:
             notes.append(
                 f"{removed} images of {pretrain.data} were left out of pretraining: identical to validation or test "
@@ -71,43 +90,77 @@ def prepare(experiment: Experiment, progress: Progress) -> Prepared:
         _check_encoder(pretrain.encoder, manifest)
         notes.append(f"The encoder was pretrained in another run ({pretrain.encoder}).")
     mean, std = intensity_statistics(training_images)
+    labelled = _labelled(manifest, data.label_fraction, experiment.seed)
+    if len(labelled) < len(training_images):
+        notes.append(f"The labels of {len(labelled)} of {len(training_images)} training images are used.")
     return Prepared(
         manifest,
         tuple(notes),
-        training_images,
-        manifest.part("train")["label"].to_numpy(np.int64),
+        training_images.view(labelled),
+        manifest.truth("train")[labelled],
         validation_images,
-        manifest.part("validation")["label"].to_numpy(np.int64),
+        manifest.truth("validation"),
         unlabelled,
         mean,
         std,
+        tuple(leaks),
     )
+
+
+def _labelled(manifest: Manifest, fraction: float, seed: int) -> NDArray[np.int64]:
+    """Positions in the training part whose labels are used: drawn by the seed, classes or labels in proportion."""
+    truth = manifest.truth("train")
+    count = max(2, round(fraction * len(truth)))
+    if count >= len(truth):
+        return np.arange(len(truth))
+    order = np.random.default_rng([seed, 1]).permutation(len(truth))
+    if manifest.targets is not None:
+        return np.sort(order[draw_by_labels(truth[order], count)])
+    drawn = draw_by_class(pd.DataFrame({"label": truth[order], "position": order}), count)
+    return np.sort(drawn["position"].to_numpy(np.int64))
 
 
 def write_data(run: Run, prepared: Prepared) -> None:
     """splits.csv and data.json of the run."""
     manifest = prepared.manifest
     with whole(run.splits) as unfinished:
-        manifest.table[["id", "group", "split", "label"]].to_csv(unfinished, index=False)
+        splits_table(manifest).to_csv(unfinished, index=False)
     write_json(
         run.folder / "data.json",
         {
             "source": manifest.source,
             "simulated": manifest.simulated,
             "groups": manifest.groups,
+            "task": manifest.task,
             "classes": list(manifest.classes),
             "counts": manifest.counts().T.to_dict(),
             "notes": list(prepared.notes),
+            "leaks": list(prepared.leaks),
             "intensity": {"mean": prepared.mean, "std": prepared.std},
         },
     )
 
 
-def _without(images: NDArray[np.uint8], held_out: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
+def splits_table(manifest: Manifest) -> pd.DataFrame:
+    """Columns id, group, split, label, and of a multi-label task true_0, true_1, … in {0, 1}."""
+    table = manifest.table[["id", "group", "split", "label"]]
+    if manifest.targets is None:
+        return table
+    names = [f"true_{index}" for index in range(len(manifest.classes))]
+    return table.join(pd.DataFrame(manifest.targets, columns=names))
+
+
+def _without(images: Images, held_out: Sequence[Images]) -> tuple[Images, int]:
     """``images`` without those that are identical, pixel by pixel, to a held-out one; and how many those are."""
-    known = {hashlib.sha256(image.tobytes()).digest() for image in held_out}
-    keep = np.array([hashlib.sha256(image.tobytes()).digest() not in known for image in images], dtype=bool)
-    return images[keep], int((~keep).sum())
+    known = {digest for part in held_out for digest in _digests(part)}
+    keep = np.array([digest not in known for digest in _digests(images)], dtype=bool)
+    return images.view(keep), int((~keep).sum())
+
+
+def _digests(images: Images) -> Iterator[bytes]:
+    """Of the intensities, whether they are held in 8 bits or in 16."""
+    chunks = (as_sixteen_bits(some) for some in images.chunks())
+    return (hashlib.sha256(image.tobytes()).digest() for some in chunks for image in some)
 
 
 def _check_encoder(encoder: str, manifest: Manifest) -> None:

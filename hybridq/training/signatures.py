@@ -69,8 +69,8 @@ def finetuning_signatures(history: Sequence[Row]) -> list[Signature]:
     if all(row["predicted_classes"] < 2 for row in recent):
         name(
             "one class only",
-            f"Every validation image was given the same class for {PATIENCE} epochs: try train.class_weights=true or a "
-            "lower train.head_learning_rate.",
+            f"Every validation image was given the same class or labels for {PATIENCE} epochs: try "
+            "train.class_weights=true or a lower train.head_learning_rate.",
         )
     if all(row["circuit_gradient_norm"] < VANISHED_GRADIENT for row in recent):
         name(

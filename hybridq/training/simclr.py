@@ -41,7 +41,7 @@ class SimCLR(LightningModule):
         self._mean, self._std = mean, std
 
     def embed(self, images: Tensor) -> Tensor:
-        """z of eq. 6: (N, 1, H, W) in [0, 1] to unit vectors (N, D)."""
+        """z of eq. 6: (N, C, H, W) in [0, 1] to unit vectors (N, D)."""
         h = self.backbone((images - self._mean) / self._std)
         return nn.functional.normalize(self.projection(h), dim=1)
 
@@ -51,7 +51,7 @@ class SimCLR(LightningModule):
     def training_step(self, batch: int, step: int) -> Tensor:
         epoch = self.current_epoch
         self._batches.seed_step(epoch, step)
-        views = torch.cat([self._batches.view(epoch, step, number) for number in (0, 1)]).to(self.device)
+        views = torch.cat([self._batches.view(epoch, step, number, device=self.device) for number in (0, 1)])
         first, second = self.embed(views).chunk(2)
         loss: Tensor = self._loss(first, second)
         refuse_infinite(loss, self, "pretrain", step, "pretrain.learning_rate")

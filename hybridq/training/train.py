@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -15,9 +16,11 @@ from safetensors.torch import load_file, save_file
 from hybridq.config import Experiment
 from hybridq.data.manifest import SPLITS
 from hybridq.files import whole, write_json, write_text
-from hybridq.models import HybridModel
-from hybridq.models.saved import circuit_spec, new_model
+from hybridq.models import Classifier
+from hybridq.models.objective import Objective, objective_of
+from hybridq.models.saved import circuit_spec, has_circuit, new_model
 from hybridq.quantum.circuits import dead_weights, describe, draw, to_qasm3
+from hybridq.quantum.layer import QuantumLayer
 from hybridq.runs import Run, cores, create_run, write_environment
 from hybridq.training.batches import Batches
 from hybridq.training.callbacks import (
@@ -36,12 +39,14 @@ from hybridq.training.simclr import SimCLR
 Announce = Callable[[str], None]
 
 
-def train(experiment: Experiment, root: Path, *, announce: Announce, progress: Progress) -> Run:
+def train(
+    experiment: Experiment, root: Path, *, announce: Announce, progress: Progress, allow_leaks: bool = False
+) -> Run:
     """Train ``experiment`` into its run folder under ``root`` and return the finished run.
 
     The result depends on the configuration and the number of threads alone, however often the process was killed.
-    Raises :class:`UserError` for mistakes in configuration or data, before the run folder is made, and when the loss
-    is not finite.
+    Raises :class:`UserError` for mistakes in configuration or data, among them splits that leak unless ``allow_leaks``,
+    before the run folder is made, and when the loss is not finite.
     """
     threads = experiment.train.threads or cores()
     torch.set_num_threads(threads)
@@ -49,7 +54,9 @@ def train(experiment: Experiment, root: Path, *, announce: Announce, progress: P
     if done.config.exists() and create_run(root, experiment).finished:
         announce(f"{done.folder} is finished already")
         return done
-    prepared = prepare(experiment, progress)
+    prepared = prepare(experiment, progress, allow_leaks=allow_leaks)
+    objective = objective_of(str(prepared.manifest.task))
+    objective.check(prepared.validation_labels, "validation")
     model = new_model(experiment, len(prepared.manifest.classes))
     run = create_run(root, experiment)
     write_environment(run, experiment.seed, threads)
@@ -59,12 +66,12 @@ def train(experiment: Experiment, root: Path, *, announce: Announce, progress: P
     model.mean.fill_(prepared.mean)
     model.std.fill_(prepared.std)
     _pretrain(run, experiment, model, prepared, announce, progress)
-    _finetune(run, experiment, model, prepared, announce, progress)
+    _finetune(run, experiment, model, objective, prepared, announce, progress)
     return run
 
 
 def _pretrain(
-    run: Run, experiment: Experiment, model: HybridModel, prepared: Prepared, announce: Announce, progress: Progress
+    run: Run, experiment: Experiment, model: Classifier, prepared: Prepared, announce: Announce, progress: Progress
 ) -> None:
     settings = experiment.pretrain
     if settings.encoder is not None:
@@ -89,7 +96,13 @@ def _pretrain(
 
 
 def _finetune(
-    run: Run, experiment: Experiment, model: HybridModel, prepared: Prepared, announce: Announce, progress: Progress
+    run: Run,
+    experiment: Experiment,
+    model: Classifier,
+    objective: Objective,
+    prepared: Prepared,
+    announce: Announce,
+    progress: Progress,
 ) -> None:
     settings = experiment.train
     batches = Batches(
@@ -99,6 +112,7 @@ def _finetune(
         model,
         settings,
         experiment.model,
+        objective,
         batches,
         prepared.training_labels,
         prepared.validation,
@@ -153,28 +167,33 @@ def _fit(module: LightningModule, folder: Path, epochs: int, callbacks: list[Cal
     module.cpu()
 
 
-def _write_model_card(run: Run, model: HybridModel, prepared: Prepared, announce: Announce) -> None:
+def _write_model_card(run: Run, model: Classifier, prepared: Prepared, announce: Announce) -> None:
     parts = model.part_sizes()
     total = sum(parts.values())
-    program = circuit_spec(run.experiment().model).build()
-    circuit = describe(program) | {
-        "layers": run.experiment().model.layers,
-        "dead_weights": dead_weights(program),
-    }
-    circuit["gate_counts"] = circuit.pop("gates")
-    train = run.experiment().train
-    circuit["trained_on"] = {"backend": train.backend, "engine": train.engine, "note": model.circuit.note}
     classes = list(prepared.manifest.classes)
     write_json(run.folder / "model.json", {"parameters": total, "parameters_by_part": parts, "classes": classes})
+    sizes = f"{total:,} parameters ({', '.join(f'{name} {size:,}' for name, size in parts.items())})"
+    if not has_circuit(run.experiment().model):
+        announce(f"{sizes}; no circuit")
+        return
+    circuit = _write_circuit(run, model)
+    gates = f"{circuit['two_qubit_gates']} two-qubit gates"
+    announce(f"{sizes}; circuit: {circuit['qubits']} qubits, depth {circuit['depth']}, {gates}")
+    if circuit["trained_on"]["note"]:
+        announce(f"note: {circuit['trained_on']['note']}")
+
+
+def _write_circuit(run: Run, model: Classifier) -> dict[str, Any]:
+    settings, train = run.experiment().model, run.experiment().train
+    program = circuit_spec(settings).build()
+    circuit = describe(program) | {"layers": settings.layers, "dead_weights": dead_weights(program)}
+    circuit["gate_counts"] = circuit.pop("gates")
+    assert isinstance(model.circuit, QuantumLayer)
+    circuit["trained_on"] = {"backend": train.backend, "engine": train.engine, "note": model.circuit.note}
     write_json(run.folder / "circuit.json", circuit)
     write_text(run.folder / "circuit.qasm", to_qasm3(program))
     draw(program, run.folder / "circuit.png")
-    announce(
-        f"{total:,} parameters ({', '.join(f'{name} {size:,}' for name, size in parts.items())}); circuit: "
-        f"{circuit['qubits']} qubits, depth {circuit['depth']}, {circuit['two_qubit_gates']} two-qubit gates"
-    )
-    if model.circuit.note:
-        announce(f"note: {model.circuit.note}")
+    return circuit
 
 
 def _describe_data(prepared: Prepared, announce: Announce) -> None:
@@ -183,6 +202,8 @@ def _describe_data(prepared: Prepared, announce: Announce) -> None:
     announce(f"{manifest.source}: {', '.join(f'{counts[split]:,} {split}' for split in SPLITS)} images")
     for note in prepared.notes:
         announce(f"  {note}")
+    for leak in prepared.leaks:
+        announce(f"  leak: {leak}")
 
 
 def _plain(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

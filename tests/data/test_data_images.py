@@ -1,117 +1,112 @@
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
+from pictures import COLOUR, DEEP, RAMP, save, unlabelled
 from PIL import Image
 
-from hybridq.data.images import load_image_files, load_images
+from hybridq.config import Data
+from hybridq.data.decoding import Pixels
+from hybridq.data.images import Images, map_images, read_files
 from hybridq.data.manifest import Manifest
 from hybridq.errors import UserError
 
-RAMP = np.add.outer(np.arange(32), np.arange(32)).astype(np.uint8) * 4
+DATA = Data(source="folder:path=pictures", size=16)
 
 
-def save(path: Path, pixels: np.ndarray) -> Path:
-    Image.fromarray(pixels).save(path)
-    return path
+def shape_and_mean(pixels: Pixels) -> tuple[tuple[int, ...], float]:
+    return pixels.shape, float(pixels.mean())
 
 
-def test_greyscale_at_the_right_size_is_read_unchanged(tmp_path: Path) -> None:
-    images = load_image_files([save(tmp_path / "a.png", RAMP), save(tmp_path / "b.png", RAMP.T[::-1])], 32)
-    assert images.dtype == np.uint8
-    assert (images == np.stack([RAMP, RAMP.T[::-1]])).all()
+def test_every_image_is_given_at_its_own_size_and_depth_in_order(tmp_path: Path) -> None:
+    pictures = [RAMP, COLOUR, DEEP, RAMP[:5]]
+    manifest = unlabelled([save(tmp_path / f"{index}.png", pixels) for index, pixels in enumerate(pictures)])
+    assert list(map_images(manifest, shape_and_mean)) == [shape_and_mean(pixels) for pixels in pictures]
+    chosen = manifest.table.iloc[[3, 1]]
+    assert list(map_images(manifest, shape_and_mean, rows=chosen)) == [shape_and_mean(p) for p in (RAMP[:5], COLOUR)]
 
 
-def test_equal_channels_read_as_greyscale(tmp_path: Path) -> None:
-    assert (load_image_files([save(tmp_path / "a.png", np.dstack([RAMP] * 3))], 32)[0] == RAMP).all()
+def test_images_of_a_reader_are_given_likewise(tmp_path: Path) -> None:
+    table = unlabelled([tmp_path / "a"] * 3).table.assign(path="")
+    manifest = Manifest("made", table, (), read=lambda rows: (RAMP[: int(name) + 1] for name in rows["id"]))
+    assert [shape for shape, _ in map_images(manifest, shape_and_mean)] == [(1, 32), (2, 32), (3, 32)]
+    chosen = manifest.table.iloc[[2]]
+    assert [shape for shape, _ in map_images(manifest, shape_and_mean, rows=chosen)] == [(3, 32)]
 
 
-def test_colour_becomes_luminance(tmp_path: Path) -> None:
-    red = np.zeros((32, 32, 3), np.uint8)
-    red[..., 0] = 255
-    assert (load_image_files([save(tmp_path / "a.png", red)], 32) == 76).all()
+def test_frames_are_read_where_the_manifest_lists_them(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    Image.fromarray(RAMP).save(path, save_all=True, append_images=[Image.fromarray(RAMP[:7])])
+    assert [shape for shape, _ in map_images(unlabelled([path] * 2, [1, 0]), shape_and_mean)] == [(7, 32), (32, 32)]
+    with pytest.raises(UserError, match="holds 2 images"):
+        list(map_images(unlabelled([path]), shape_and_mean))
 
 
-def test_a_palette_is_resolved_to_its_colours(tmp_path: Path) -> None:
-    image = Image.new("P", (32, 32), 7)
-    image.putpalette([0, 0, 0] * 7 + [200, 200, 200])
-    image.save(tmp_path / "a.png")
-    assert (load_image_files([tmp_path / "a.png"], 32) == 200).all()
-
-
-def test_16_bits_map_their_full_range(tmp_path: Path) -> None:
-    path = save(tmp_path / "a.png", RAMP.astype(np.uint16) * 257)
-    assert (load_image_files([path], 32)[0] == RAMP).all()
-
-
-def test_jpeg_is_read(tmp_path: Path) -> None:
-    loaded = load_image_files([save(tmp_path / "a.jpg", RAMP)], 32)[0]
-    assert np.abs(loaded.astype(int) - RAMP).mean() < 3
-
-
-def test_any_size_and_shape_becomes_a_square(tmp_path: Path) -> None:
-    stripes = np.zeros((50, 120), np.uint8)
-    stripes[:, 60:] = 200
-    image = load_image_files([save(tmp_path / "a.png", stripes)], 16)[0]
-    assert image.shape == (16, 16)
-    assert (image[:, :7] == 0).all()
-    assert (image[:, 9:] == 200).all()
-
-
-def test_shrinking_averages_instead_of_picking_pixels(tmp_path: Path) -> None:
-    checkers = (np.indices((256, 256)).sum(axis=0) % 2 * 255).astype(np.uint8)
-    image = load_image_files([save(tmp_path / "a.png", checkers)], 16)[0]
-    assert np.abs(image.astype(int) - 128).max() <= 6
-
-
-def test_progress_reaches_the_number_of_files(tmp_path: Path) -> None:
+def test_progress_reaches_the_number_of_images(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
-    paths = [save(tmp_path / f"{number}.png", RAMP) for number in range(70)]
-    load_image_files(paths, 16, progress=lambda done, total: seen.append((done, total)))
+    manifest = unlabelled([save(tmp_path / f"{number}.png", RAMP) for number in range(70)])
+    list(map_images(manifest, shape_and_mean, progress=lambda done, total: seen.append((done, total))))
     assert seen[-1] == (70, 70)
     assert len(seen) > 1
 
 
-def _truncated(path: Path) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (64, 64)).astype(np.uint8)
-    save(path, noise)
-    path.write_bytes(path.read_bytes()[:1000])
-
-
-@pytest.mark.parametrize(
-    ("name", "make", "message"),
-    [
-        ("empty.png", lambda path: path.write_bytes(b""), "is empty"),
-        ("text.png", lambda path: path.write_text("not an image"), "is not a PNG or JPEG image"),
-        ("short.png", _truncated, "cannot be decoded"),
-        ("short.jpg", _truncated, "cannot be decoded"),
-        ("missing.png", lambda path: None, "no such file"),
-        ("folder.png", lambda path: path.mkdir(), "is a folder"),
-    ],
-)
-def test_a_bad_file_is_named(tmp_path: Path, name: str, make, message: str) -> None:  # type: ignore[no-untyped-def]
-    make(tmp_path / name)
-    good = save(tmp_path / "good.png", RAMP)
-    with pytest.raises(UserError, match=f"{name}.*{message}") as caught:
-        load_image_files([good, tmp_path / name], 32)
-    assert "\n" not in str(caught.value)
-    assert "good.png" not in str(caught.value)
-
-
 def test_bad_files_are_collected_up_to_ten(tmp_path: Path) -> None:
-    paths = [tmp_path / f"image-{number:02}.png" for number in range(12)]
-    with pytest.raises(UserError, match=r"image-00.*image-09.*and 2 more$") as caught:
-        load_image_files(paths, 32)
+    good = save(tmp_path / "good.png", RAMP)
+    manifest = unlabelled([good, *(tmp_path / f"image-{number:02}.png" for number in range(12)), good])
+    with pytest.raises(UserError, match=r"image-00.png: no such file; .*image-09.png.*and 2 more$") as caught:
+        list(map_images(manifest, shape_and_mean))
     assert "image-10" not in str(caught.value)
+    assert "good" not in str(caught.value)
 
 
-def test_chosen_rows_are_loaded_in_their_order(tmp_path: Path) -> None:
-    levels = [10, 60, 110]
-    rows = [(str(n), str(save(tmp_path / f"{n}.png", np.full((20, 20), n, np.uint8))), -1, "", "train") for n in levels]
-    table = pd.DataFrame(rows, columns=["id", "path", "label", "group", "split"])
-    manifest = Manifest("folder:path=x", table, ())
-    assert load_images(manifest, 16)[:, 0, 0].tolist() == levels
-    assert load_images(manifest, 16, rows=manifest.table.iloc[[2, 0]])[:, 0, 0].tolist() == [110, 10]
+def test_bad_files_can_be_had_in_their_place(tmp_path: Path) -> None:
+    good, bad = save(tmp_path / "good.png", RAMP), tmp_path / "bad.png"
+    bad.write_text("text")
+    found = list(map_images(unlabelled([good, bad, good]), shape_and_mean, errors="yield"))
+    assert found[0] == found[2] == shape_and_mean(RAMP)
+    assert str(found[1]) == f"{bad}: is not a PNG, JPEG, TIFF or DICOM image"
+
+
+def test_files_are_read_for_a_network(tmp_path: Path) -> None:
+    paths = [save(tmp_path / "a.png", np.full((9, 9), 3, np.uint8)), save(tmp_path / "b.png", COLOUR)]
+    assert read_files(paths, DATA).shape == (2, 1, 16, 16)
+    images = read_files([*paths, save(tmp_path / "c.png", DEEP)], DATA.model_copy(update={"channels": 3}))
+    assert images.shape == (3, 3, 16, 16)
+    assert images.dtype == np.uint16
+    assert (images[0] == 3 * 257).all()
+
+
+def test_a_view_reads_what_it_shows_and_nothing_else() -> None:
+    pixels = np.arange(10 * 3 * 4 * 4, dtype=np.uint16).reshape(10, 3, 4, 4)
+    images = Images(pixels)
+    assert images.shape == (10, 3, 4, 4)
+    assert images.dtype == np.uint16
+    assert (images[[2, 0]] == pixels[[2, 0]]).all()
+    view = images.view(np.array([7, 1, 4]))
+    assert len(view) == 3
+    assert (view[1:] == pixels[[1, 4]]).all()
+    assert (view.view(np.array([True, False, True]))[:] == pixels[[7, 4]]).all()
+    assert [len(some) for some in images.chunks(4)] == [4, 4, 2]
+
+
+def test_all_processes_together_give_what_one_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    from hybridq.data import parallel
+
+    def results(worth: float) -> list[int]:
+        monkeypatch.setattr(parallel, "MEASURED_SECONDS", 0.0)
+        monkeypatch.setattr(parallel, "WORTH_SECONDS", worth)
+        return list(parallel.map_in_order(partial(pow, 3), range(200)))
+
+    assert results(0.0) == results(float("inf")) == [3**number for number in range(200)]
+
+
+def test_an_error_in_a_process_is_raised_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    from hybridq.data import parallel
+
+    monkeypatch.setattr(parallel, "MEASURED_SECONDS", 0.0)
+    monkeypatch.setattr(parallel, "WORTH_SECONDS", 0.0)
+    with pytest.raises(ValueError, match="abc"):
+        list(parallel.map_in_order(int, ["1", "2", "3", "abc", "4"]))

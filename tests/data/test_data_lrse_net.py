@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from hybridq.config import Data
+from hybridq.data.cache import open_images
 from hybridq.data.duplicates import fingerprint_files
-from hybridq.data.images import load_images
 from hybridq.data.manifest import Manifest
 from hybridq.data.sources import load_manifest
 from hybridq.errors import UserError
@@ -146,7 +146,7 @@ def test_fold_0_loses_what_was_measured_by_hand() -> None:
     for original in ("1211", "1180", "1209", "1188", "1144", "1154", "1199", "1170", "1189"):
         assert left[original] == 0
     assert manifest.counts().loc["train", "positive"] == 385 - 45
-    assert load_images(manifest, 64, rows=manifest.part("test")).shape == (304, 64, 64)
+    assert open_images(manifest, Data(source="adsss"), split="test").shape == (304, 1, 64, 64)
 
 
 @real_data

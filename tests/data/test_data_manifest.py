@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -75,3 +76,29 @@ def test_unlabelled_images_need_neither_classes_nor_splits() -> None:
     unlabelled = manifest([(*row[:2], -1, "", "train") for row in ROWS], classes=())
     assert not unlabelled.labelled
     assert unlabelled.counts().loc["train", "unlabelled"] == len(ROWS)
+
+
+def several_labels(targets: np.ndarray, split: str = "validation") -> Manifest:
+    rows = [(str(n), "/a.png", -1, "", part) for n, part in enumerate(("train", "train", split, split, "test", "test"))]
+    table = pd.DataFrame(rows, columns=["id", "path", "label", "group", "split"])
+    return Manifest("some:source", table, ("nodule", "effusion"), task="multi-label", targets=targets)
+
+
+def test_an_image_with_several_labels_counts_for_each() -> None:
+    targets = np.array([[1, 1], [0, 1], [0, 0], [0, 0], [1, 0], [0, 0]], np.uint8)
+    assert several_labels(targets).counts().to_dict("index") == {
+        "train": {"nodule": 1, "effusion": 2},
+        "validation": {"nodule": 0, "effusion": 0},
+        "test": {"nodule": 1, "effusion": 0},
+    }
+
+
+def test_targets_are_a_row_an_image_and_a_column_a_class() -> None:
+    for wrong in (np.zeros((6, 3), np.uint8), np.zeros((5, 2), np.uint8), np.full((6, 2), 2, np.uint8)):
+        with pytest.raises(ValueError, match="targets must be 0 or 1"):
+            several_labels(wrong)
+
+
+def test_a_missing_split_of_several_labels_is_refused() -> None:
+    with pytest.raises(UserError, match="split validation holds no images"):
+        several_labels(np.zeros((6, 2), np.uint8), split="train")

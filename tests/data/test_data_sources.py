@@ -3,13 +3,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from hybridq.config import Data
-from hybridq.data.images import load_images
+from hybridq.data.cache import open_images
 from hybridq.data.manifest import Manifest
-from hybridq.data.sources import load_manifest, source_names
+from hybridq.data.sources import load_manifest, source_infos, source_names
 from hybridq.errors import UserError
 
 DATA = Data(source="folder:path=images")
@@ -39,7 +40,7 @@ def write_csv(root: Path, header: str, rows: list[str]) -> str:
     ("name", "message"),
     [
         ("padds", "unknown data source 'padds'; did you mean padsd"),
-        ("nonsense", "known: adsss, folder, manifest, padsd, synthetic"),
+        ("nonsense", "known: adsss, dicom, folder, manifest, medical_mnist, medmnist, padsd, synthetic"),
         ("", "unknown data source"),
         ("synthetic:patient=5", "unknown option patient; did you mean patients"),
         ("synthetic:colour=5", "known for synthetic: patients, patches, size, seed"),
@@ -61,7 +62,10 @@ def test_a_wrong_name_or_option_is_one_sentence(name: str, message: str) -> None
 
 
 def test_the_sources_are_listed() -> None:
-    assert source_names() == ["adsss", "folder", "manifest", "padsd", "synthetic"]
+    names = ["adsss", "dicom", "folder", "manifest", "medical_mnist", "medmnist", "padsd", "synthetic"]
+    assert source_names() == names
+    assert [info.name for info in source_infos()] == names
+    assert all(0 < len(info.summary) <= 50 for info in source_infos())
 
 
 @pytest.mark.parametrize("validation", ["validation", "val"])
@@ -75,7 +79,7 @@ def test_split_folders_are_taken_as_they_are(tmp_path: Path, validation: str) ->
         "test": {"ill": 3, "well": 3},
     }
     assert manifest.table["id"].iloc[0].startswith(("test/", "train/", "val"))
-    assert load_images(manifest, 16).shape == (20, 16, 16)
+    assert open_images(manifest, Data(source="x", size=16)).shape == (20, 1, 16, 16)
 
 
 def test_class_folders_are_split_in_proportion(tmp_path: Path) -> None:
@@ -163,7 +167,7 @@ def test_a_table_is_split_by_patient(tmp_path: Path) -> None:
     assert manifest.classes == ("0", "1")
     assert (manifest.table.groupby("group")["split"].nunique() == 1).all()
     assert (manifest.counts() > 0).all(axis=None)
-    assert load_images(manifest, 16).shape == (60, 16, 16)
+    assert open_images(manifest, Data(source="x", size=16)).shape == (60, 1, 16, 16)
 
 
 def test_splits_of_a_table_are_kept(tmp_path: Path) -> None:
@@ -194,6 +198,30 @@ def test_a_table_of_paths_is_an_unlabelled_source(tmp_path: Path) -> None:
     assert len(manifest.part("train")) == 2
 
 
+def test_a_parquet_table_is_read_as_a_csv_one(tmp_path: Path) -> None:
+    name = patients_csv(tmp_path, split=True)
+    given = pd.read_csv(tmp_path / "images.csv")
+    given["path"] = given["path"].astype("string")
+    given.loc[:2, "patient"] = None
+    given.to_parquet(tmp_path / "images.parquet")
+    manifest, same = load(f"manifest:path={tmp_path / 'images.parquet'}"), load(name)
+    assert manifest.table["id"].tolist() == same.table["id"].tolist()
+    assert manifest.table["label"].tolist() == same.table["label"].tolist()
+    assert manifest.table["group"].tolist() == ["", "", "", *same.table["group"].tolist()[3:]]
+
+
+def test_a_file_that_is_no_parquet_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "images.parquet").write_text("path,label\n")
+    with pytest.raises(UserError, match=r"images.parquet: is not a readable Parquet file"):
+        load(f"manifest:path={tmp_path / 'images.parquet'}")
+
+
+def test_tiff_files_are_images(tmp_path: Path) -> None:
+    fill(tmp_path, {"x": 20}, ending=".tif")
+    fill(tmp_path, {"y": 20}, ending=".TIFF")
+    assert open_images(load(f"folder:path={tmp_path}"), Data(source="x", size=16)).shape == (40, 1, 16, 16)
+
+
 def test_a_patient_that_crosses_splits_is_refused_by_name(tmp_path: Path) -> None:
     name = patients_csv(tmp_path, split=True)
     text = (tmp_path / "images.csv").read_text().replace("scans/0.png,0,p0,train", "scans/0.png,0,p0,test")
@@ -211,6 +239,7 @@ def test_a_patient_that_crosses_splits_is_refused_by_name(tmp_path: Path) -> Non
         ("path,label", ["0.png,a", "9.png,b"], "1 of 2 files do not exist in .*: 9.png"),
         ("path,label", ["0.png,a", "./0.png,b"], "0.png is listed more than once"),
         ("path,label", ["/etc/0.png,a"], "is an absolute path"),
+        ("path,label", ["0.png,a", "../outside.png,b"], "../outside.png lies outside the folder of the file"),
         ("path,label", ["0.png,a", "1.png,"], "1.png has no label"),
         ("path,label,split", ["0.png,a,train", "1.png,b,dev"], "split = dev; allowed: train, validation, test"),
         ("path,label,split", ["0.png,a,train", "1.png,b,"], "1.png has no split while others have one"),

@@ -6,7 +6,7 @@ from scipy.stats import rankdata
 
 from hybridq.config import Data
 from hybridq.data.angiogram import Patient, draw_patch
-from hybridq.data.images import load_images
+from hybridq.data.cache import open_images
 from hybridq.data.sources import load_manifest
 
 SOURCE = "synthetic:patients=60,patches=8"
@@ -38,25 +38,25 @@ def test_it_says_that_it_is_synthetic() -> None:
 
 def test_images_do_not_depend_on_the_run_nor_on_how_many_there_are() -> None:
     few, many = (load_manifest(f"synthetic:patients={count},patches=4", DATA, seed=count) for count in (5, 9))
-    shared = many.table[many.table["id"].isin(few.table["id"])]
-    assert (load_images(few, 64) == load_images(many, 64, rows=shared)).all()
+    shared = np.flatnonzero(many.table["id"].isin(few.table["id"]))
+    assert (open_images(few, DATA)[:] == open_images(many, DATA)[shared]).all()
 
 
 def test_another_seed_of_the_source_draws_other_images() -> None:
     first, other = (load_manifest(f"synthetic:patients=3,patches=2,seed={seed}", DATA, seed=0) for seed in (0, 1))
-    assert (load_images(first, 64) != load_images(other, 64)).mean() > 0.5
+    assert (open_images(first, DATA)[:] != open_images(other, DATA)[:]).mean() > 0.5
 
 
 def test_images_come_at_the_size_asked_for() -> None:
     manifest = load_manifest("synthetic:patients=3,patches=2,size=96", DATA, seed=0)
-    assert load_images(manifest, 32).shape == (6, 32, 32)
+    assert open_images(manifest, DATA.model_copy(update={"size": 32})).shape == (6, 1, 32, 32)
 
 
 def test_overall_intensity_does_not_give_the_label_away() -> None:
     manifest = load_manifest("synthetic:patients=75,patches=8", DATA, seed=0)
-    images, labels = load_images(manifest, 64), manifest.table["label"].to_numpy()
+    images, labels = open_images(manifest, DATA)[:], manifest.table["label"].to_numpy()
     for name, measure in (("mean", np.mean), ("maximum", np.max), ("minimum", np.min)):
-        assert 0.35 < area_under_curve(measure(images, axis=(1, 2)), labels) < 0.65, name
+        assert 0.35 < area_under_curve(measure(images, axis=(1, 2, 3)), labels) < 0.65, name
 
 
 @pytest.mark.parametrize("size", [32, 64, 150])

@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from hybridq.config import Augmentation
+from hybridq.data.images import Images
 from hybridq.data.transforms import augment, intensity_statistics, to_float
 from hybridq.errors import UserError
 
@@ -66,20 +67,28 @@ def centre_of_mass(images: torch.Tensor) -> torch.Tensor:
 
 
 def test_bytes_become_floats_between_0_and_1() -> None:
-    images = np.array([[[0, 255], [51, 102]]], np.uint8)
+    images = np.array([[[[0, 255], [51, 102]]]], np.uint8)
     assert to_float(images).tolist() == [[[[0.0, 1.0], [pytest.approx(0.2), pytest.approx(0.4)]]]]
 
 
-def test_intensity_statistics_are_those_of_all_pixels() -> None:
-    images = np.random.default_rng(0).integers(0, 256, (5, 17, 17)).astype(np.uint8)
-    mean, std = intensity_statistics(images)
-    assert mean == pytest.approx((images / 255).mean())
-    assert std == pytest.approx((images / 255).std())
+def test_16_bits_keep_their_precision() -> None:
+    images = np.array([[[[0, 1], [65534, 65535]]]], np.uint16)
+    assert to_float(images).tolist() == [[[[0.0, pytest.approx(1 / 65535)], [pytest.approx(65534 / 65535), 1.0]]]]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("count", [5, 1500])
+def test_intensity_statistics_are_those_of_all_pixels(dtype: type[np.unsignedinteger], count: int) -> None:
+    largest = np.iinfo(dtype).max
+    images = np.random.default_rng(0).integers(0, largest + 1, (count, 3, 7, 7)).astype(dtype)
+    mean, std = intensity_statistics(Images(images))
+    assert mean == pytest.approx((images / largest).mean())
+    assert std == pytest.approx((images / largest).std())
 
 
 def test_images_of_one_intensity_are_refused() -> None:
     with pytest.raises(UserError, match="one intensity 7"):
-        intensity_statistics(np.full((3, 8, 8), 7, np.uint8))
+        intensity_statistics(Images(np.full((3, 1, 8, 8), 7, np.uint8)))
 
 
 def test_the_identity_family_gives_the_images_back() -> None:
@@ -101,6 +110,29 @@ def test_views_stay_between_0_and_1(seed: int) -> None:
     assert views.isfinite().all()
     assert views.min() >= 0
     assert views.max() <= 1
+
+
+def test_channels_of_an_image_change_alike() -> None:
+    family = STRONG.model_copy(update={"noise": 0})
+    grey, colour = noise_images(), noise_images().expand(-1, 3, -1, -1).contiguous()
+    one, three = augment(grey, family, seeded()), augment(colour, family, seeded())
+    assert three.shape == (8, 3, 32, 32)
+    assert (three - one).abs().max() < 1e-5
+
+
+def test_every_channel_has_its_own_noise() -> None:
+    views = augment(torch.full((4, 3, 32, 32), 0.5), only(noise=0.1), seeded())
+    assert (views[:, 0] - views[:, 1]).abs().max() > 1e-3
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_makes_the_same_views_up_to_its_own_noise() -> None:
+    family = STRONG.model_copy(update={"noise": 0})
+    images = noise_images()
+    assert (augment(images.cuda(), family, seeded()).cpu() - augment(images, family, seeded())).abs().max() < 1e-3
+    noisy = [augment(images.cuda(), STRONG, seeded()) for _ in range(2)]
+    assert noisy[0].is_cuda
+    assert (noisy[0] == noisy[1]).all()
 
 
 def test_the_generator_decides() -> None:

@@ -74,7 +74,7 @@ def test_the_same_name_with_another_configuration_is_refused(tiny_run: Path) -> 
 def test_saved_weights_give_the_validation_auc_that_was_recorded(tiny_run: Path) -> None:
     from sklearn.metrics import roc_auc_score
 
-    from hybridq.data.images import load_images
+    from hybridq.data.cache import open_images
     from hybridq.data.sources import load_manifest
     from hybridq.data.transforms import to_float
 
@@ -82,7 +82,7 @@ def test_saved_weights_give_the_validation_auc_that_was_recorded(tiny_run: Path)
     manifest = load_manifest(data.source, data, 3)
     rows = manifest.part("validation")
     with torch.no_grad():
-        logits = load_model(open_run(tiny_run))(to_float(load_images(manifest, data.size, rows=rows)))
+        logits = load_model(open_run(tiny_run))(to_float(open_images(manifest, data, split="validation")[:]))
     auc = roc_auc_score(rows["label"], logits.softmax(dim=1)[:, 1])
     recorded = json.loads((tiny_run / "training.json").read_text())["best_validation_auc"]
     assert auc == pytest.approx(recorded, abs=1e-6)

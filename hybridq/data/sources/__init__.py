@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from hybridq.data.sources import folder, lrse_net, synthetic, table  # noqa: F401  (each registers its sources)
-from hybridq.data.sources.registry import load_manifest, source_names
+from hybridq.data.sources import dicom, folder, lrse_net, medical_mnist, medmnist, synthetic, table  # noqa: F401  (each registers its sources)
+from hybridq.data.sources.registry import data_folder, download_source, load_manifest, source_infos, source_names
 
-__all__ = ["load_manifest", "source_names"]
+__all__ = ["data_folder", "download_source", "load_manifest", "source_infos", "source_names"]

@@ -15,12 +15,13 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from hybridq.data.duplicates import fingerprint_files
-from hybridq.data.manifest import COLUMNS, SPLITS, Manifest
+from hybridq.data.manifest import COLUMNS, SPLITS, Manifest, Progress
 from hybridq.data.sources.layout import image_files
-from hybridq.data.sources.registry import Options, Request, find_data, source
+from hybridq.data.sources.registry import Options, Received, Request, find_data, source
 from hybridq.errors import UserError
 
 CLASSES: Final = ("negative", "positive")
+PLACE: Final = "lrse_net"
 RELEASE: Final = "the LRSE-Net release, github.com/eovallemagallanes/LRSE-Net"
 
 
@@ -36,22 +37,44 @@ class PadsdOptions(Options):
     """Folder that holds ``P-ADSD``."""
 
 
-@source("adsss", AdsssOptions)
+def fetch(request: Request, folder: Path, received: Received | None, progress: Progress | None) -> Path:
+    """Both sets of the release, at the commit whose images these sources were written for."""
+    from hybridq.data.releases import Release, download_release
+
+    release = Release(
+        repository="eovallemagallanes/LRSE-Net",
+        commit="0aad5fcccdb0a02736296a8a1915e7e57e78be6f",
+        folders=("A-DSSS", "P-ADSD"),
+        files=42_904,
+        digest="6f419341bc5e7e62b67605cf7b6f40055882e8c79c30acb70d4a81c549e8f3a5",
+        pixels=True,
+    )
+    download_release(release, folder / PLACE, received=received, progress=progress)
+    return folder / PLACE
+
+
+@source("adsss", AdsssOptions, place=PLACE, download=fetch)
 def adsss(request: Request[AdsssOptions]) -> Manifest:
-    """A-DSSS: the fold's own folders; ``NAME_aug_NN.png`` are augmented copies of the training image ``NAME.png``."""
+    """LRSE-Net A-DSSS, coronary angiography patches.
+
+    The fold's own folders; ``NAME_aug_NN.png`` are augmented copies of the training image ``NAME.png``.
+    """
     root = _root(request, request.options.path, "A-DSSS")
     return _manifest(request, root, root / f"fold{request.options.fold}", "A-DSSS")
 
 
-@source("padsd", PadsdOptions)
+@source("padsd", PadsdOptions, place=PLACE, download=fetch)
 def padsd(request: Request[PadsdOptions]) -> Manifest:
-    """P-ADSD: frames of 100 patients' videos, split by frame and renumbered by the release."""
+    """LRSE-Net P-ADSD, coronary angiography patches.
+
+    Frames of 100 patients' videos, split by frame and renumbered by the release.
+    """
     root = _root(request, request.options.path, "P-ADSD")
     return _manifest(request, root, root, "P-ADSD")
 
 
 def _root(request: Request, path: str | None, name: str) -> Path:
-    folder = find_data(request, path, "lrse_net", f"the folder {name} of {RELEASE},") / name
+    folder = find_data(request, path, PLACE, f"the folder {name} of {RELEASE},") / name
     if not folder.is_dir():
         raise UserError(f"{request.source}: {folder} does not exist; it is the folder {name} of {RELEASE}")
     return folder
@@ -59,6 +82,11 @@ def _root(request: Request, path: str | None, name: str) -> Path:
 
 def _manifest(request: Request, root: Path, folder: Path, name: str) -> Manifest:
     table = _scan(request, root, folder)
+    no_patients = f"{name} names no patients: that its splits keep patients apart cannot be shown."
+    if request.as_released:
+        original = _originals(table)
+        table["group"] = original.where(original.duplicated(keep=False), "")
+        return Manifest(request.source, table, CLASSES, groups=_groups(table), notes=(no_patients,), checked=False)
     pixels = pd.Series(fingerprint_files([Path(path) for path in table["path"]], progress=request.progress))
     original = _originals(table)
     family = _linked(original, pixels)
@@ -71,13 +99,18 @@ def _manifest(request: Request, root: Path, folder: Path, name: str) -> Manifest
         request.source,
         kept,
         CLASSES,
-        groups="family of copies" if (kept["group"] != "").any() else "none",
+        groups=_groups(kept),
         notes=(
-            f"{name} names no patients: that its splits keep patients apart cannot be shown.",
+            no_patients,
             *notes,
             "Similar images that are not pixel-identical were not searched for.",
         ),
+        checked=False,
     )
+
+
+def _groups(table: pd.DataFrame) -> str:
+    return "family of copies" if (table["group"] != "").any() else "none"
 
 
 def _scan(request: Request, root: Path, folder: Path) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
@@ -14,6 +14,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hybridq.config import Data
 from hybridq.data.manifest import Manifest, Progress
+from hybridq.data.sources.merged import merge_classes
+from hybridq.data.split_manifest import apply_split_manifest
+from hybridq.data.splits import draw_missing
 from hybridq.errors import UserError
 
 DATA_DIR: Final = "HYBRIDQ_DATA_DIR"
@@ -37,16 +40,37 @@ class Request(Generic[OptionsT]):
     """Canonical source string, for the manifest and for messages."""
     options: OptionsT
     data: Data
-    """Fractions for sources that bring no splits."""
-    seed: int
-    """Seed of such splits."""
+    """What the configuration asks of the images, whatever their source."""
     progress: Progress | None = None
+    as_released: bool = False
+    """Nothing is removed, and groups are those that the release itself names."""
+
+
+Received = Callable[[int, int], None]
+"""Called with (bytes here, bytes in all); 0 in all is unknown."""
+
+Download = Callable[[Request, Path, Received | None, Progress | None], Path]
+"""Fetch the data of a request into the folder of all data."""
+
+
+@dataclass(frozen=True)
+class SourceInfo:
+    """What a list of sources says of one."""
+
+    name: str
+    summary: str
+    options: tuple[str, ...]
+    place: str | None
+    """Where its data lie under ``HYBRIDQ_DATA_DIR``; None where a path is given or nothing is needed."""
+    downloadable: bool
 
 
 @dataclass(frozen=True)
 class _Registered:
     options: type[Options]
     load: Callable[[Request], Manifest]
+    place: str | None
+    download: Download | None
 
 
 _SOURCES: dict[str, _Registered] = {}
@@ -54,11 +78,20 @@ _SOURCES: dict[str, _Registered] = {}
 Load = Callable[[Request[OptionsT]], Manifest]
 
 
-def source(name: str, options: type[OptionsT]) -> Callable[[Load[OptionsT]], Load[OptionsT]]:
-    """Register the decorated function as the source ``name`` with these options."""
+def source(
+    name: str, options: type[OptionsT], *, place: str | None = None, download: Download | None = None
+) -> Callable[[Load[OptionsT]], Load[OptionsT]]:
+    """Register the decorated function as the source ``name`` with these options.
+
+    ``place`` is where its data lie under ``HYBRIDQ_DATA_DIR``, if that is where they are looked for; ``download``
+    fetches them there and returns what it made.
+
+    It returns a manifest with ``checked=False``: the splits that it does not bring ("") are drawn, and all of it is
+    checked, by :func:`load_manifest`.
+    """
 
     def register(load: Load[OptionsT]) -> Load[OptionsT]:
-        _SOURCES[name] = _Registered(options, load)
+        _SOURCES[name] = _Registered(options, load, place, download)
         return load
 
     return register
@@ -68,15 +101,67 @@ def source_names() -> list[str]:
     return sorted(_SOURCES)
 
 
-def load_manifest(name: str, data: Data, seed: int, *, progress: Progress | None = None) -> Manifest:
+def source_infos() -> list[SourceInfo]:
+    """All sources in order of name."""
+    return [
+        SourceInfo(
+            name,
+            (registered.load.__doc__ or "").partition("\n")[0].rstrip("."),
+            tuple(registered.options.model_fields),
+            registered.place,
+            registered.download is not None,
+        )
+        for name, registered in sorted(_SOURCES.items())
+    ]
+
+
+def data_folder() -> Path | None:
+    """The folder named by ``HYBRIDQ_DATA_DIR``, if it is set; it need not exist."""
+    given = os.environ.get(DATA_DIR)
+    return Path(given).expanduser() if given else None
+
+
+def download_source(name: str, *, received: Received | None = None, progress: Progress | None = None) -> Path:
+    """Fetch the data of a source such as ``padsd`` or ``medmnist:name=breastmnist`` to where it looks for them.
+
+    Raises :class:`UserError` where the source cannot be downloaded, ``HYBRIDQ_DATA_DIR`` is not set, or it fails.
+    """
+    registered, request = _parse(name, Data(source=name), progress, as_released=False)
+    if registered.download is None:
+        known = ", ".join(info.name for info in source_infos() if info.downloadable)
+        raise UserError(f"{request.source}: is not downloaded; those that are: {known}")
+    folder = data_folder()
+    if folder is None:
+        raise UserError(f"{request.source}: {DATA_DIR} is not set; it names the folder into which data are downloaded")
+    return registered.download(request, folder.resolve(), received, progress)
+
+
+def load_manifest(
+    name: str, data: Data, seed: int, *, progress: Progress | None = None, as_released: bool = False
+) -> Manifest:
     """The images of a source such as ``padsd``, ``adsss:fold=0`` or ``folder:path=images``.
 
-    ``data`` gives the fractions and ``seed`` the draw where the source brings no splits of its own. Images without
-    labels (a folder of files, a CSV of paths) come as an unlabelled manifest, all of it training images. Raises
-    :class:`UserError` for unknown sources and options, missing data, or data that cannot be trained on.
+    ``data`` gives a split manifest and classes to merge, where wanted, and the fractions, with ``seed``, by which
+    splits are drawn that neither that manifest nor the source brings. Images without labels (a folder of files, a CSV
+    of paths) come as an unlabelled manifest, all of it training images. ``as_released`` gives the data as they were
+    published, for the audit: no image is removed and groups may cross splits. Raises :class:`UserError` for unknown
+    sources and options, missing data, or data that cannot be trained on.
     """
-    registered, request = _parse(name, data, seed, progress)
-    return registered.load(request)
+    # What a source removes keeps its own splits apart; other splits may have room for it.
+    whole = as_released or data.splits is not None
+    registered, request = _parse(name, data, progress, whole)
+    manifest = registered.load(request)
+    if data.splits is not None:
+        manifest = apply_split_manifest(manifest, Path(data.splits).expanduser())
+    if data.classes is not None:
+        manifest = merge_classes(manifest, data.classes)
+    table = manifest.table
+    if manifest.targets is not None:  # there is no one class to keep in proportion
+        drawn = draw_missing(table.assign(label=0), ("labelled",), data, seed, source=request.source)
+        table = table.assign(split=drawn["split"])
+    elif manifest.labelled:
+        table = draw_missing(table, manifest.classes, data, seed, source=request.source)
+    return replace(manifest, table=table, checked=not as_released)
 
 
 def find_data(request: Request, path: str | None, default: str, holds: str) -> Path:
@@ -87,8 +172,8 @@ def find_data(request: Request, path: str | None, default: str, holds: str) -> P
     if path is not None:
         folder = Path(path).expanduser()
         advice = f"path= has to name the folder that holds {holds}"
-    elif os.environ.get(DATA_DIR):
-        folder = Path(os.environ[DATA_DIR]).expanduser() / default
+    elif (data := data_folder()) is not None:
+        folder = data / default
         advice = f"place {holds} there or give the folder with path="
     else:
         raise UserError(
@@ -100,7 +185,7 @@ def find_data(request: Request, path: str | None, default: str, holds: str) -> P
     return folder.resolve()
 
 
-def _parse(text: str, data: Data, seed: int, progress: Progress | None) -> tuple[_Registered, Request]:
+def _parse(text: str, data: Data, progress: Progress | None, as_released: bool) -> tuple[_Registered, Request]:
     name, _, tail = text.strip().partition(":")
     registered = _SOURCES.get(name)
     if registered is None:
@@ -120,7 +205,7 @@ def _parse(text: str, data: Data, seed: int, progress: Progress | None) -> tuple
         raise UserError("; ".join(_sentence(text, item) for item in error.errors())) from None
     values = options.model_dump(exclude_none=True)
     canonical = name + (":" + ",".join(f"{key}={value}" for key, value in values.items()) if values else "")
-    return registered, Request(canonical, options, data, seed, progress=progress)
+    return registered, Request(canonical, options, data, progress, as_released)
 
 
 def _options(text: str, tail: str) -> dict[str, str]:

@@ -14,7 +14,6 @@ from pydantic import Field
 from hybridq.data.angiogram import Patient, draw_patch
 from hybridq.data.manifest import COLUMNS, Manifest
 from hybridq.data.sources.registry import Options, Request, source
-from hybridq.data.splits import draw_missing
 
 CLASSES: Final = ("no narrowing", "narrowing")
 DRAWING: Final = 1
@@ -33,7 +32,10 @@ class SyntheticOptions(Options):
 
 @source("synthetic", SyntheticOptions)
 def synthetic(request: Request[SyntheticOptions]) -> Manifest:
-    """Drawn patches with and without a narrowing of the main vessel; splits are drawn by synthetic patient."""
+    """Drawn angiogram patches, some with a narrowing.
+
+    The narrowing is in the main vessel. Splits are drawn by synthetic patient.
+    """
     options = request.options
     width = max(3, len(str(options.patients - 1)))
     rows = []
@@ -41,8 +43,7 @@ def synthetic(request: Request[SyntheticOptions]) -> Manifest:
         group = f"patient-{patient:0{width}}"
         for patch, narrowed in enumerate(_narrowed(options, patient)):
             rows.append((f"{group}/patch-{patch}", "", int(narrowed), group, ""))
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    table = draw_missing(table, CLASSES, request.data, request.seed, source=request.source)
+    table = pd.DataFrame(rows, columns=list(COLUMNS)).assign(width=options.size, height=options.size)
 
     def read(rows: pd.DataFrame) -> Iterator[NDArray[np.uint8]]:
         return (_draw(options, name) for name in rows["id"])
@@ -56,6 +57,7 @@ def synthetic(request: Request[SyntheticOptions]) -> Manifest:
         simulated=True,
         read=read,
         content=f"drawing {DRAWING}",
+        checked=False,
     )
 
 

@@ -1,44 +1,44 @@
-"""A CSV manifest: ``manifest:path=images.csv`` with the columns ``path,label,patient[,split]``."""
+"""A CSV or Parquet manifest: ``manifest:path=images.csv`` with the columns ``path,label,patient[,split]``."""
 
 from __future__ import annotations
 
 import os
-import warnings
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pandas as pd
 
 from hybridq.data.manifest import COLUMNS, SPLITS, UNLABELLED, Manifest
 from hybridq.data.sources.labels import order_classes
 from hybridq.data.sources.registry import Options, Request, source
-from hybridq.data.splits import draw_missing
+from hybridq.data.tables import read_table
 from hybridq.errors import UserError
 
-KNOWN_COLUMNS: Final = ("path", "label", "patient", "split")
 MOST_NAMED: Final = 10
 
 
 class TableOptions(Options):
     path: str
-    """The CSV file; image paths in it are relative to its folder."""
+    """The CSV or Parquet file; image paths in it are relative to its folder."""
     positive: str | None = None
     """Which of two classes is the positive one; the default is the last in order."""
 
 
 @source("manifest", TableOptions)
 def manifest(request: Request[TableOptions]) -> Manifest:
-    """Images listed in a CSV file, kept together by patient where the file names patients.
+    """Images listed in a CSV or Parquet file.
 
-    ``path`` is needed. Without ``label`` the source is unlabelled. An empty ``patient`` is an unknown one. ``split`` is
+    They are kept together by patient where the file names patients. ``path`` is needed. Without ``label`` the source is
+    unlabelled. An empty ``patient`` is an unknown one. ``split`` is
     train, validation (or val) or test; without it, or without validation, splits are drawn by patient. Raises
     :class:`UserError` for missing columns or files, repeated paths, and patients that cross splits.
     """
     file = Path(request.options.path).expanduser()
-    given = _read(file)
+    given = read_table(file, ("path",), what="a manifest", optional=("label", "patient", "split"))
     folder = file.resolve().parent
+    _check_rows(file, folder, given)
     given["path"] = [os.path.normpath(path) for path in given["path"]]
-    _check_paths(file, folder, given["path"])
     table = pd.DataFrame(
         {
             "id": [Path(path).as_posix() for path in given["path"]],
@@ -48,54 +48,54 @@ def manifest(request: Request[TableOptions]) -> Manifest:
             "split": given["split"].replace("val", "validation") if "split" in given else "",
         }
     )[list(COLUMNS)]
-    foreign = sorted(set(table["split"]) - {*SPLITS, ""})
-    if foreign:
-        raise UserError(f"{file}: split = {foreign[0]}; allowed: {', '.join(SPLITS)}")
     if "label" not in given:
-        return Manifest(request.source, table.assign(split="train"), (), groups=_groups(table))
-    unnamed = given.loc[given["label"] == "", "path"]
-    if len(unnamed):
-        raise UserError(f"{file}: {unnamed.iloc[0]} has no label; give every image one, or leave the column out")
-    classes, notes = order_classes(given["label"], request.options.positive, where=request.source)
+        return Manifest(request.source, table.assign(split="train"), (), groups=_groups(table), checked=False)
+    classes, notes = order_classes(given["label"], request.options.positive, request)
     table["label"] = given["label"].map({name: index for index, name in enumerate(classes)})
-    table = draw_missing(table, classes, request.data, request.seed, source=request.source)
-    return Manifest(request.source, table, classes, groups=_groups(table), notes=(*notes, *_patient_notes(table)))
+    notes = (*notes, *_patient_notes(table))
+    return Manifest(request.source, table, classes, groups=_groups(table), notes=notes, checked=False)
 
 
-def _read(file: Path) -> pd.DataFrame:
-    try:
-        with warnings.catch_warnings():
-            # A row with more fields than the header is a mistake; pandas would drop what it does not expect.
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            given = pd.read_csv(
-                file, dtype=str, keep_default_na=False, skipinitialspace=True, index_col=False, encoding="utf-8-sig"
-            )
-    except FileNotFoundError:
-        raise UserError(f"{file}: no such file") from None
-    except pd.errors.EmptyDataError:
-        raise UserError(f"{file}: is empty; a manifest has the columns {', '.join(KNOWN_COLUMNS)}") from None
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.ParserWarning) as error:
-        raise UserError(f"{file}: is not a readable CSV file ({' '.join(str(error).split())})") from None
-    if "path" not in given:
-        raise UserError(
-            f"{file}: has no column path; a manifest has the columns {', '.join(KNOWN_COLUMNS)} (the last two optional)"
-        )
-    if given.empty:
-        raise UserError(f"{file}: lists no images")
-    return given.fillna("").apply(lambda column: column.str.strip())
-
-
-def _check_paths(file: Path, folder: Path, paths: pd.Series) -> None:
+def _check_rows(file: Path, folder: Path, given: pd.DataFrame) -> None:
+    """Raise one :class:`UserError` about everything that is wrong with the rows."""
+    named = given[given["path"] != ""]
+    paths = pd.Series([os.path.normpath(path) for path in named["path"]], dtype=object)
     absolute = [path for path in paths if Path(path).is_absolute()]
-    if absolute:
-        raise UserError(f"{file}: {absolute[0]} is an absolute path; paths are relative to the folder of the CSV file")
-    repeated = paths[paths.duplicated()]
-    if len(repeated):
-        raise UserError(f"{file}: {repeated.iloc[0]} is listed more than once")
-    missing = [path for path in paths if not (folder / path).is_file()]
-    if missing:
-        shown = ", ".join(missing[:MOST_NAMED]) + (", …" if len(missing) > MOST_NAMED else "")
-        raise UserError(f"{file}: {len(missing)} of {len(paths)} files do not exist in {folder}: {shown}")
+    outside = [path for path in paths if path not in absolute and _leads_out(folder, path)]
+    missing = [path for path in paths if path not in {*absolute, *outside} and not (folder / path).is_file()]
+    unlabelled = named.loc[named["label"] == "", "path"].tolist() if "label" in given else []
+    splits = sorted(set(given["split"]) - {*SPLITS, "val", ""}) if "split" in given else []
+    rows = [f"row {number}" for number in np.flatnonzero(given["path"] == "") + 1]
+    problems = [
+        _problem(rows, "has no path", "have no path"),
+        _problem(absolute, "is an absolute path", "are absolute paths", "paths are relative to the folder of the file"),
+        _problem(outside, "lies outside the folder of the file", "lie outside the folder of the file"),
+        _problem(paths[paths.duplicated()].tolist(), "is listed more than once", "are listed more than once"),
+        _problem(unlabelled, "has no label", "have no label", "give every image one, or leave the column out"),
+        f"split = {_some(splits)}; allowed: {', '.join(SPLITS)}" if splits else "",
+        f"{len(missing)} of {len(paths)} files do not exist in {folder}: {_some(missing)}" if missing else "",
+    ]
+    if any(problems):
+        raise UserError(f"{file}: {'; '.join(filter(None, problems))}")
+
+
+def _problem(names: list[str], of_one: str, of_several: str, advice: str = "") -> str:
+    if not names:
+        return ""
+    return f"{_some(names)} {of_one if len(names) == 1 else of_several}" + (f"; {advice}" if advice else "")
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
+
+
+def _leads_out(folder: Path, path: str) -> bool:
+    """By itself or through links."""
+    try:
+        return not (folder / path).resolve().is_relative_to(folder)
+    except (OSError, ValueError, RuntimeError):  # a loop of links or a NUL: no file, which is said of it later
+        return False
 
 
 def _groups(table: pd.DataFrame) -> str:

@@ -1,0 +1,1 @@
+"""Loading of images, beside torchvision: ``python -m benchmarks.data``."""
