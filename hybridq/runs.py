@@ -84,8 +84,18 @@ class Run:
         except (OSError, ValueError) as error:
             raise UserError(f"{path}: cannot be read ({error})") from None
 
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, or of the labels where an image may have several."""
+        return tuple(self.read_json("data.json")["classes"])
+
+    def task(self) -> str:
+        """binary, multi-class, ordinal or multi-label."""
+        # Runs that were trained before tasks were recorded have one of several classes.
+        recorded = self.read_json("data.json").get("task")
+        return str(recorded) if recorded else "binary" if len(self.classes()) == 2 else "multi-class"
+
     def read_splits(self) -> pd.DataFrame:
-        """splits.csv with columns id, group, split, label."""
+        """splits.csv with columns id, group, split, label, and true_0, true_1, … where an image has several labels."""
         return pd.read_csv(self.splits, dtype={"id": str, "group": str, "split": str}, keep_default_na=False)
 
 

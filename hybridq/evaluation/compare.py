@@ -13,9 +13,8 @@ import pandas as pd
 
 from hybridq.errors import UserError
 from hybridq.evaluation.bootstrap import draw, group_codes
-from hybridq.evaluation.metrics import METRICS
 from hybridq.evaluation.saved import SavedEvaluation, order, read_evaluation, sampling
-from hybridq.evaluation.statistics import Interval, difference_intervals, proportion_with_interval
+from hybridq.evaluation.statistics import Interval, proportion_with_interval
 from hybridq.files import whole, write_json
 
 NO_DIFFERENCE = "no difference shown"
@@ -69,7 +68,7 @@ class ComparedBackend:
     changes: dict[str, Interval] | None
     """Change of each metric from the reference, paired."""
     flips: Interval | None
-    """Share of samples that are decided differently from the reference."""
+    """Share of samples that are decided differently from the reference, in any label where there are several."""
     flipped: int | None
     z_errors: tuple[QubitError, ...] | None
     shots: int | None
@@ -113,6 +112,8 @@ class Comparison:
     interval: str
     """How the intervals of the metrics were made."""
     backends: tuple[ComparedBackend, ...]
+    notes: tuple[str, ...] = ()
+    """What has to be said with the metrics, a sentence each."""
 
     def frame(self) -> pd.DataFrame:
         """Tidy: one row a backend and quantity, with columns backend, kind, quantity, value, low, high, change,
@@ -120,7 +121,7 @@ class Comparison:
         ``z0_rms_error`` and so on."""
         rows: list[dict[str, Any]] = []
         for b in self.backends:
-            for name in METRICS:
+            for name in b.metrics:
                 row: dict[str, Any] = {"quantity": name, **_limits(b.metrics[name]), "verdict": b.verdict(name)}
                 if b.changes is not None:
                     row |= {f"change{suffix}": limit for suffix, limit in _suffixed(b.changes[name])}
@@ -148,6 +149,7 @@ class Comparison:
             "samples": self.samples,
             "groups": self.groups,
             "interval": self.interval,
+            **({"notes": list(self.notes)} if self.notes else {}),
             "backends": [
                 {
                     "backend": b.backend,
@@ -180,9 +182,8 @@ def compare_evaluations(folders: Sequence[Path], *, seed: int = 0) -> Comparison
 def compare(evaluations: Sequence[SavedEvaluation], *, seed: int = 0) -> Comparison:
     """Compare evaluations of the same samples and weights with the noiseless one among them, else with the first.
 
-    Intervals of changes are paired (see :func:`difference_intervals`); ``seed`` decides their resamples. Raises
-    :class:`UserError` when fewer than two are given, when a backend is there twice, or when samples, labels or angles
-    (that is, weights) differ.
+    Intervals of changes are paired; ``seed`` decides their resamples. Raises :class:`UserError` when fewer than two are
+    given, when a backend is there twice, or when samples, labels or angles (that is, weights) differ.
     """
     if len(evaluations) < 2:
         raise UserError("a comparison needs at least two evaluations; name another --backend")
@@ -201,6 +202,7 @@ def compare(evaluations: Sequence[SavedEvaluation], *, seed: int = 0) -> Compari
         samples=len(reference.ids),
         groups=reference.metrics["groups"],
         interval=reference.metrics["interval"],
+        notes=tuple(reference.metrics.get("notes", [])),
         backends=(
             _compared(reference, None, seed),
             *(_compared(e, reference, seed, noise_model(e, others)) for e in others),
@@ -242,7 +244,8 @@ def error_parts(
     apart = (values - simulated) ** 2 - shot_noise - model_noise
     rest = (error - shot_noise - predicted).mean(axis=1)
     codes = group_codes(reference.groups, len(rest))
-    drawn = np.concatenate([w @ rest / w.sum(axis=1) for w in draw(reference.labels, codes, seed)])
+    strata = reference.task.strata(reference.labels)
+    drawn = np.concatenate([w @ rest / w.sum(axis=1) for w in draw(strata, codes, seed)])
     low, high = np.quantile(drawn, (0.025, 0.975))
     return ErrorParts(
         model=model.backend,
@@ -320,10 +323,10 @@ def _compared(
     if reference is not None:
         rows = evaluation.rows_of(reference.ids)
         probabilities, values = evaluation.probabilities[rows], evaluation.values[rows]
-        changes = difference_intervals(
+        changes = reference.task.changes(
             reference.labels, probabilities, reference.probabilities, reference.groups, seed, split=_split(reference)
         )
-        differs = evaluation.predicted[rows] != reference.predicted
+        differs = (evaluation.predicted[rows] != reference.predicted).reshape(len(rows), -1).any(axis=1)
         flips, flipped = proportion_with_interval(differs, reference.groups, seed), int(differs.sum())
         error = values - reference.values
         z_errors = tuple(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 from backends import open_backend
 from backends.contract import Backend, CircuitProgram, CompiledCircuit
 from backends.names import parse_name
+from backends.record import versions
 from hybridq.config import Data
-from hybridq.data.images import load_image_files, load_images
+from hybridq.data.cache import open_images
+from hybridq.data.images import Images, read_files
 from hybridq.data.manifest import Manifest
 from hybridq.data.sources import load_manifest
 from hybridq.data.transforms import to_float
@@ -33,12 +35,16 @@ from hybridq.evaluation.selection import (
     weights_digest,
     write_evaluation,
 )
-from hybridq.models import HybridModel
-from hybridq.models.saved import circuit_spec, load_model
+from hybridq.evaluation.tasks import task_named
+from hybridq.models import Classifier
+from hybridq.models.objective import objective_of
+from hybridq.models.saved import circuit_spec, has_circuit, load_model
 from hybridq.quantum.exact import run_exactly, takes_over
+from hybridq.quantum.layer import QuantumLayer
 from hybridq.runs import Run
 
 BATCH = 256
+NOISELESS = "aer"
 Progress = Callable[[str, int, int], None]
 
 
@@ -48,7 +54,8 @@ class Evaluation:
 
     run: Run
     backend: Backend
-    program: CircuitProgram
+    program: CircuitProgram | None
+    """None where the model has no circuit: nothing runs on the backend then."""
     selection: Selection
     folder: Path
 
@@ -63,7 +70,7 @@ def plan_evaluation(
 ) -> Evaluation:
     """Open the backend and choose the images; nothing is run or written.
 
-    ``limit`` takes that many images, drawn with the run's seed, with the split's class proportions if ``stratified``.
+    ``limit`` takes that many images, drawn with the run's seed, as in :func:`choose_images`.
     Raises :class:`UserError` when the data no longer hold the run's images, when the split does not exist or when the
     limit leaves a class empty, and for hardware.
     """
@@ -71,8 +78,9 @@ def plan_evaluation(
     if parse_name(backend_name).kind == "ibm":
         raise UserError(f"{backend_name} is hardware, which hybridq.evaluation.hardware evaluates")
     backend = open_backend(backend_name, seed=experiment.seed)
+    program = circuit_of(run) if backend_name != NOISELESS or has_circuit(experiment.model) else None
     selection = choose_images(run, split, limit, stratified)
-    _image_rows(run, selection)
+    _image_positions(run, selection)
     key = {
         "backend": backend.name,
         "split": split,
@@ -83,12 +91,15 @@ def plan_evaluation(
     if "@" in backend.name:  # another calibration is another evaluation
         key["calibrated"] = getattr(backend, "calibrated", None)
     folder = run.evaluations / folder_name(backend.name, key_of(key))
-    return Evaluation(run, backend, circuit_of(run), selection, folder)
+    return Evaluation(run, backend, program, selection, folder)
 
 
 def circuit_of(run: Run) -> CircuitProgram:
-    """The quantum circuit of a run's model."""
-    return circuit_spec(run.experiment().model).build()
+    """The quantum circuit of a run's model; raises :class:`UserError` where it has none."""
+    settings = run.experiment().model
+    if not has_circuit(settings):
+        raise UserError(f"{run.folder}: its model has no circuit; it can be evaluated on {NOISELESS} alone")
+    return circuit_spec(settings).build()
 
 
 def evaluate(evaluation: Evaluation, *, progress: Progress) -> Path:
@@ -96,17 +107,21 @@ def evaluate(evaluation: Evaluation, *, progress: Progress) -> Path:
     if evaluation.finished:
         return evaluation.folder
     run, backend, selection = evaluation.run, evaluation.backend, evaluation.selection
-    compiled = backend.compile(evaluation.program)
+    compiled = None if evaluation.program is None else backend.compile(evaluation.program)
     model = load_model(run)
     h, u = _angles(run, selection, model, progress)
-    q, record, standard_errors = _expectations(backend, compiled, model, u, progress)
+    if compiled is None:
+        q, record = _classical_values(backend, model, u)
+        standard_errors = np.zeros_like(q)
+    else:
+        q, record, standard_errors = _expectations(backend, compiled, model, u, progress)
     return write_evaluation(
         evaluation.folder,
         selection,
         angles=u,
         values=q,
         standard_errors=standard_errors,
-        probabilities=_decide(model, h, q),
+        probabilities=_decide(model, selection.task, h, q),
         record=record,
         seed=run.experiment().seed,
     )
@@ -118,23 +133,26 @@ def compute_angles(
     """Features (N, d) and angles (N, Q) of the images, and the weights (W,) of the circuit."""
     model = load_model(run)
     h, u = _angles(run, selection, model, progress)
-    return h.numpy(), u, model.circuit.weight.detach().double().numpy()
+    return h.numpy(), u, _weights(model)
 
 
 def decide(run: Run, features: NDArray[np.float32], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Probabilities (N, C) from features (N, d) and expectation values (N, Q)."""
-    return _decide(load_model(run), torch.from_numpy(features), values)
+    """Probabilities, a column for each class or label, from features (N, d) and expectation values (N, Q)."""
+    return _decide(load_model(run), run.task(), torch.from_numpy(features), values)
 
 
 def predict_files(run: Run, paths: list[Path]) -> pd.DataFrame:
-    """Class and probabilities of image files on the noiseless simulator: columns image, class, and one per class."""
+    """Class and probabilities of image files on the noiseless simulator: columns image, class, and one per class.
+
+    Where an image may have several labels, the second column is ``labels``, and names those decided.
+    """
     model = load_model(run)
-    classes = run.read_json("data.json")["classes"]
-    images = load_image_files(paths, run.experiment().data.size)
+    classes, task = run.classes(), task_named(run.task())
+    images = read_files(paths, run.experiment().data)
     with torch.inference_mode():
-        probabilities = model(to_float(images)).double().softmax(dim=1).numpy()
+        probabilities = objective_of(run.task()).probabilities(model(to_float(images)).double()).numpy()
     result = pd.DataFrame({"image": [str(path) for path in paths]})
-    result["class"] = [classes[index] for index in probabilities.argmax(axis=1)]
+    result[task.decision] = task.name_decisions(task.decide(probabilities), classes)
     return pd.concat([result, pd.DataFrame(probabilities, columns=classes)], axis=1)
 
 
@@ -144,18 +162,21 @@ def _manifest(data: Data, seed: int) -> Manifest:
     return load_manifest(data.source, data, seed)
 
 
-def _image_rows(run: Run, selection: Selection) -> tuple[Manifest, pd.DataFrame]:
-    """The images in the data as they are now; raises :class:`UserError` where some are no longer there."""
+def _image_positions(run: Run, selection: Selection) -> tuple[Manifest, NDArray[np.int64]]:
+    """The data as they are now, and where in their table the images stand.
+
+    Raises :class:`UserError` where some are no longer there.
+    """
     experiment = run.experiment()
     manifest = _manifest(experiment.data, experiment.seed)
-    rows = manifest.table.set_index("id", drop=False)
-    lost = [name for name in selection.ids if name not in rows.index]
+    position = {name: index for index, name in enumerate(manifest.table["id"])}
+    lost = [name for name in selection.ids if name not in position]
     if lost:
         raise UserError(
             f"{experiment.data.source}: {len(lost)} of the run's {selection.split} images are no longer there, such as "
             f"{min(lost)}"
         )
-    return manifest, rows.loc[selection.ids].reset_index(drop=True)
+    return manifest, np.array([position[name] for name in selection.ids])
 
 
 _Angles = tuple[torch.Tensor, NDArray[np.float64]]
@@ -163,22 +184,17 @@ _last_angles: dict[tuple[str, tuple[str, ...]], _Angles] = {}
 """Features and angles of the last weights and samples: they do not depend on the backend."""
 
 
-def _angles(run: Run, selection: Selection, model: HybridModel, progress: Progress) -> _Angles:
+def _angles(run: Run, selection: Selection, model: Classifier, progress: Progress) -> _Angles:
     key = (weights_digest(run), tuple(selection.ids))
     if key not in _last_angles:
         _last_angles.clear()
-        manifest, rows = _image_rows(run, selection)
-        images = load_images(
-            manifest,
-            run.experiment().data.size,
-            rows=rows,
-            progress=lambda done, total: progress("loading images", done, total),
-        )
-        _last_angles[key] = _compute_angles(model, images, progress)
+        manifest, positions = _image_positions(run, selection)
+        images = open_images(manifest, run.experiment().data, progress=partial(progress, "decoding images"))
+        _last_angles[key] = _compute_angles(model, images.view(positions), progress)
     return _last_angles[key]
 
 
-def _compute_angles(model: HybridModel, images: NDArray[np.uint8], progress: Progress) -> _Angles:
+def _compute_angles(model: Classifier, images: Images, progress: Progress) -> _Angles:
     features = []
     with torch.inference_mode():
         for start in range(0, len(images), BATCH):
@@ -189,10 +205,10 @@ def _compute_angles(model: HybridModel, images: NDArray[np.uint8], progress: Pro
 
 
 def _expectations(
-    backend: Backend, compiled: CompiledCircuit, model: HybridModel, u: NDArray[np.float64], progress: Progress
+    backend: Backend, compiled: CompiledCircuit, model: Classifier, u: NDArray[np.float64], progress: Progress
 ) -> tuple[NDArray[np.float64], dict[str, Any], NDArray[np.float64]]:
     progress(f"running on {backend.name}", 0, 1)
-    weights = model.circuit.weight.detach().double().numpy()
+    weights = _weights(model)
     result = run_exactly(backend, compiled, u, weights) or backend.run(compiled, u, weights)
     progress(f"running on {backend.name}", 1, 1)
     note = takes_over(backend, u.shape[1]) if backend.simulated and backend.shots is None else None
@@ -202,7 +218,32 @@ def _expectations(
     return result.values, record, result.standard_errors
 
 
-def _decide(model: HybridModel, h: torch.Tensor, q: NDArray[np.float64]) -> NDArray[np.float64]:
+def _classical_values(
+    backend: Backend, model: Classifier, u: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], dict[str, Any]]:
+    """What stands in the circuit's place gives, and a record that says that there is no circuit."""
+    with torch.inference_mode():
+        values = model.circuit(torch.as_tensor(u, dtype=torch.float32)).double().numpy()
+    record = {
+        "backend": backend.name,
+        "kind": backend.kind,
+        "simulated": backend.simulated,
+        "versions": dict(versions()),
+        "circuits": 0,
+        "executions": 0,
+        "quantum_seconds": 0.0,
+        "note": "the model has no circuit; nothing ran on the backend",
+    }
+    return values, record
+
+
+def _weights(model: Classifier) -> NDArray[np.float64]:
+    """Of the circuit, (W,) radians."""
+    assert isinstance(model.circuit, QuantumLayer)
+    return model.circuit.weight.detach().double().numpy()
+
+
+def _decide(model: Classifier, task: str, h: torch.Tensor, q: NDArray[np.float64]) -> NDArray[np.float64]:
     with torch.inference_mode():
         logits = model.decide(h, torch.as_tensor(q, dtype=h.dtype))
-        return logits.double().softmax(dim=1).numpy()
+        return objective_of(task).probabilities(logits.double()).numpy()

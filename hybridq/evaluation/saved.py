@@ -14,6 +14,7 @@ import pandas as pd
 from hybridq.errors import UserError
 from hybridq.evaluation.metrics import FloatArray, IntArray
 from hybridq.evaluation.statistics import EvaluatedMetrics
+from hybridq.evaluation.tasks import Task, task_named
 
 FILES = ("predictions.csv", "expectations.npz", "record.json", "metrics.json")
 KINDS = ("noiseless", "sampled", "noise model", "simulated device", "hardware")
@@ -22,7 +23,7 @@ KINDS = ("noiseless", "sampled", "noise model", "simulated device", "hardware")
 
 @dataclass(frozen=True, eq=False)
 class SavedEvaluation:
-    """One backend's results on N samples, C classes and Q qubits; rows of all arrays belong together."""
+    """One backend's results on N samples, C classes or labels and Q qubits; rows of all arrays belong together."""
 
     folder: Path
     record: dict[str, Any]
@@ -32,6 +33,7 @@ class SavedEvaluation:
     groups: tuple[str, ...] | None
     """Group of each sample, "" where it is unknown; None where no sample has one."""
     labels: IntArray
+    """(N,), or (N, C) in {0, 1} where an image may have several labels; ``predicted`` likewise."""
     predicted: IntArray
     probabilities: FloatArray
     """(N, C)"""
@@ -44,6 +46,11 @@ class SavedEvaluation:
     @property
     def backend(self) -> str:
         return str(self.record["backend"])
+
+    @property
+    def task(self) -> Task:
+        """What was decided."""
+        return _task(self.record)
 
     @property
     def kind(self) -> str:
@@ -73,11 +80,8 @@ def read_evaluation(folder: Path) -> SavedEvaluation:
     predictions = folder / "predictions.csv"
     try:
         table = pd.read_csv(predictions, dtype={"id": str, "group": str}, keep_default_na=False)
-        columns = [name for name in table.columns if name.startswith("p_")]
-        columns.sort(key=lambda name: int(name.removeprefix("p_")))
-        probabilities = table[columns].to_numpy(dtype=np.float64)
         ids, groups = (tuple(str(value) for value in table[name]) for name in ("id", "group"))
-        labels, predicted = (table[name].to_numpy(dtype=np.int64) for name in ("label", "predicted"))
+        labels, predicted, probabilities = _task(record).read(table)
     except (ValueError, KeyError) as error:
         raise UserError(f"{predictions}: is damaged ({error}); delete its folder and run hybridq evaluate") from None
     expectations = folder / "expectations.npz"
@@ -115,6 +119,11 @@ def order(evaluation: SavedEvaluation) -> tuple[int, str]:
     """Sorts evaluations from ideal to real, then by backend name."""
     place = KINDS.index(evaluation.kind) if evaluation.kind in KINDS else len(KINDS)
     return place, evaluation.backend
+
+
+def _task(record: dict[str, Any]) -> Task:
+    """Evaluations that were made before tasks were recorded have one class an image."""
+    return task_named(str(record.get("task", "multi-class")))
 
 
 def _read_json(path: Path) -> Any:

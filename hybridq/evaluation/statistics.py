@@ -16,7 +16,7 @@ each group counts once, and an average over classes counts its smallest class. T
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -41,15 +41,28 @@ class Interval(TypedDict):
     method: str
 
 
+class LabelMetrics(TypedDict):
+    """One label of images that have several."""
+
+    label: str
+    positives: int
+    metrics: dict[str, Interval] | None
+    """None where there is no positive or no negative image."""
+
+
 class EvaluatedMetrics(TypedDict):
     """The content of metrics.json."""
 
     metrics: dict[str, Interval]
-    confusion: list[list[int]]
-    """Rows are true classes, columns are predicted ones."""
+    confusion: NotRequired[list[list[int]]]
+    """Rows are true classes, columns are predicted ones; absent where images have several labels."""
     n: int
     positives: int | None
     """Samples of class 1; None with more than two classes."""
+    labels: NotRequired[list[LabelMetrics]]
+    """Each label by itself, where images have several."""
+    notes: NotRequired[list[str]]
+    """What has to be said with the numbers, a sentence each."""
     groups: int | None
     """Number of groups that were resampled; None where every sample counts as independent."""
     interval: str
@@ -68,16 +81,16 @@ def metrics_with_intervals(
     values = compute_metrics(y, p, split=split)
     resampled = np.concatenate([resampled_metrics(y, p, weights) for weights in draw(y, codes, seed)])
     resampled = resampled[np.isfinite(resampled).all(axis=1)]
-    independent = _Independent(y, codes, p.shape[1])
+    independent = Independent(y, codes, p.shape[1])
     metrics: dict[str, Interval] = {}
     for column, name in enumerate(METRICS):
         exact = independent.has_score_interval(name)
-        percentiles = None if exact else _percentiles(resampled[:, column])
+        percentiles = None if exact else middle(resampled[:, column])
         if percentiles is None:
             metrics[name] = independent.score_interval(name, values[name])
         else:
             method = "stratified bootstrap" if codes is None else "bootstrap over groups"
-            metrics[name] = _interval(values[name], *percentiles, method)
+            metrics[name] = interval_about(values[name], *percentiles, method)
     return {
         "metrics": metrics,
         "confusion": confusion_matrix(y, decide(p), p.shape[1]).tolist(),
@@ -113,19 +126,19 @@ def difference_intervals(
         [resampled_metrics(y, p, weights) - resampled_metrics(y, r, weights) for weights in draw(y, codes, seed)]
     )
     changes = changes[np.isfinite(changes).all(axis=1)]
-    samples = _Independent(y, None, p.shape[1])
+    samples = Independent(y, None, p.shape[1])
     method = "paired stratified bootstrap" if codes is None else "paired bootstrap over groups"
     intervals: dict[str, Interval] = {}
     for column, name in enumerate(METRICS):
         change = now[name] - then[name]
-        percentiles = _percentiles(changes[:, column])
+        percentiles = middle(changes[:, column])
         if percentiles is None:
             limit = samples.score_interval(name, 1.0)
             reach = 1 - limit["low"]
             bound = f"limit of 0 changes, {limit['method']}"
-            intervals[name] = _interval(change, max(change - reach, -1.0), min(change + reach, 1.0), bound)
+            intervals[name] = interval_about(change, max(change - reach, -1.0), min(change + reach, 1.0), bound)
         else:
-            intervals[name] = _interval(change, *percentiles, method)
+            intervals[name] = interval_about(change, *percentiles, method)
     return intervals
 
 
@@ -137,13 +150,13 @@ def proportion_with_interval(hits: ArrayLike, groups: ArrayLike | None, seed: in
     hit = np.asarray(hits, dtype=bool)
     codes = group_codes(groups, len(hit))
     value = float(hit.mean())
-    score = _interval(value, *wilson(value, len(hit)), "Wilson")
+    score = interval_about(value, *wilson(value, len(hit)), "Wilson")
     if codes is None:
         return score
     labels = np.zeros(len(hit), dtype=np.int64)
     shares = np.concatenate([weights @ hit / weights.sum(axis=1) for weights in draw(labels, codes, seed)])
-    percentiles = _percentiles(shares)
-    return score if percentiles is None else _interval(value, *percentiles, "bootstrap over groups")
+    percentiles = middle(shares)
+    return score if percentiles is None else interval_about(value, *percentiles, "bootstrap over groups")
 
 
 def wilson(share: float, n: int) -> tuple[float, float]:
@@ -180,7 +193,7 @@ def newcombe(auc: float, positives: int, negatives: int) -> tuple[float, float]:
     return lower(auc), 1 - lower(1 - auc)
 
 
-class _Independent:
+class Independent:
     """How many independent observations each metric rests on: samples, or groups where there are groups."""
 
     def __init__(self, labels: IntArray, codes: IntArray | None, classes: int) -> None:
@@ -201,16 +214,16 @@ class _Independent:
         if metric == "auc":
             smallest = 1 if self.classes == 2 else int(np.argmin(self.of_class))
             limits = newcombe(value, self.of_class[smallest], self.of_rest[smallest])
-            return _interval(value, *limits, f"Newcombe{suffix}")
+            return interval_about(value, *limits, f"Newcombe{suffix}")
         if self.classes == 2 and metric in {"sensitivity", "specificity"}:
             n = self.of_class[1] if metric == "sensitivity" else self.of_class[0]
         else:
             n = self.total if metric == "accuracy" else min(self.of_class)
         exact = self.has_score_interval(metric) or self.grouped
-        return _interval(value, *wilson(value, n), f"Wilson{suffix}" if exact else "Wilson, smallest class")
+        return interval_about(value, *wilson(value, n), f"Wilson{suffix}" if exact else "Wilson, smallest class")
 
 
-def _percentiles(resampled: NDArray[np.float64]) -> tuple[float, float] | None:
+def middle(resampled: NDArray[np.float64]) -> tuple[float, float] | None:
     """The middle 95 %, or None where resampling says nothing: too few usable resamples, or all alike."""
     if len(resampled) < _FEWEST_RESAMPLES:
         return None
@@ -218,7 +231,7 @@ def _percentiles(resampled: NDArray[np.float64]) -> tuple[float, float] | None:
     return None if high - low < 1e-12 else (low, high)
 
 
-def _interval(value: float, low: float, high: float, method: str) -> Interval:
+def interval_about(value: float, low: float, high: float, method: str) -> Interval:
     """Percentiles of few resamples may miss the value itself; the interval then reaches to it."""
     return {"value": value, "low": min(low, value), "high": max(high, value), "method": method}
 

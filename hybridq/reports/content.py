@@ -22,11 +22,11 @@ from hybridq.evaluation.compare import (
     device_sentences,
     root,
 )
-from hybridq.evaluation.metrics import METRICS
 from hybridq.evaluation.saved import SavedEvaluation, read_evaluations, sampling
 from hybridq.evaluation.statistics import Interval
 from hybridq.reports import figures
 from hybridq.reports.style import colour, css_name, inline_svg
+from hybridq.reports.tasks import View, view_of
 from hybridq.runs import Run
 
 CLASSICAL_SHARE = 0.01
@@ -52,7 +52,8 @@ class Results:
     comparison: Comparison | None
     """None where only one backend was evaluated."""
     overview: list[Drawn]
-    confusions: list[Drawn]
+    details: list[Drawn]
+    """Confusion matrices, or figures by label."""
     scatters: list[Drawn]
     devices: list[Device]
 
@@ -69,14 +70,20 @@ class Device:
     cost: str
 
 
-def results(run: Run, classes: Sequence[str]) -> list[Results]:
+def view(run: Run) -> View:
+    """How the run's task is shown."""
+    return view_of(run.task(), run.classes())
+
+
+def results(run: Run) -> list[Results]:
     """The evaluations of the run, those of the same samples together, the largest set first."""
     together: dict[frozenset[str], list[SavedEvaluation]] = {}
     for evaluation in read_evaluations(run.folder):
         together.setdefault(frozenset(evaluation.ids), []).append(evaluation)
     sets = sorted(map(_latest, together.values()), key=lambda evaluations: -len(evaluations[0].ids))
     seed = run.experiment().seed
-    return [_results(evaluations, classes, f"set{number}", seed) for number, evaluations in enumerate(sets)]
+    classes, shown = run.classes(), view(run)
+    return [_results(evaluations, classes, shown, f"set{number}", seed) for number, evaluations in enumerate(sets)]
 
 
 def _latest(evaluations: Sequence[SavedEvaluation]) -> list[SavedEvaluation]:
@@ -107,13 +114,14 @@ def _cost(record: dict[str, Any]) -> str:
     """What an evaluation on a device cost, a sentence."""
     jobs, charged = len(record["hardware"]["jobs"]), record.get("quantum_seconds")
     estimated = f"{record['estimated_quantum_seconds']:,.1f} were estimated"
+    counted = f"{jobs} job{'' if jobs == 1 else 's'}"
     if charged is None:
-        return f"{jobs} jobs; the service has not counted their quantum seconds yet ({estimated})."
+        return f"{counted}; the service has not counted their quantum seconds yet ({estimated})."
     each = charged / record["samples"]
-    return f"{jobs} jobs, {charged:,.1f} quantum seconds charged ({estimated}): {each:.3f} for each image."
+    return f"{counted}, {charged:,.1f} quantum seconds charged ({estimated}): {each:.3f} for each image."
 
 
-def _results(evaluations: list[SavedEvaluation], classes: Sequence[str], name: str, seed: int) -> Results:
+def _results(evaluations: list[SavedEvaluation], classes: Sequence[str], view: View, name: str, seed: int) -> Results:
     first = evaluations[0]
     split, selection = first.record["split"], first.record["selection"]
     comparison = compare(evaluations, seed=seed) if len(evaluations) > 1 else None
@@ -122,7 +130,6 @@ def _results(evaluations: list[SavedEvaluation], classes: Sequence[str], name: s
     def drawn(figure: Figure, kind: str, caption: str, alt: str) -> Drawn:
         return Drawn(Markup(inline_svg(figure, f"{name}-{kind}", alt)), caption)
 
-    averaged = "" if len(classes) == 2 else ", one-versus-rest, averaged over classes"
     overview = [
         drawn(
             figures.metric_bars(evaluations),
@@ -133,7 +140,7 @@ def _results(evaluations: list[SavedEvaluation], classes: Sequence[str], name: s
         drawn(
             figures.roc(evaluations),
             "roc",
-            f"ROC curves{averaged}.",
+            f"ROC curves{view.curve}.",
             "ROC curves: "
             + "; ".join(f"{e.backend} AUC {e.metrics['metrics']['auc']['value']:.3f}" for e in evaluations),
         ),
@@ -144,10 +151,7 @@ def _results(evaluations: list[SavedEvaluation], classes: Sequence[str], name: s
             f"Radar chart of the seven metrics on {backends}; the values are in the table above.",
         ),
     ]
-    confusions = [
-        drawn(figures.confusion(e, classes, i), f"confusion{i}", "", _confusion_alt(e, classes))
-        for i, e in enumerate(evaluations)
-    ]
+    details = [drawn(d.figure, d.kind, d.caption, d.alt) for d in view.details(evaluations, classes)]
     scatters: list[Drawn] = []
     if comparison is not None:
         reference = next(e for e in evaluations if e.backend == comparison.reference)
@@ -158,12 +162,12 @@ def _results(evaluations: list[SavedEvaluation], classes: Sequence[str], name: s
     counted = f"{len(first.ids):,} images" + ("" if selection == "all" else f" ({selection})")
     return Results(
         title=f"Results on the {split} split" + ("" if selection == "all" else f", {selection}"),
-        note=f"{counted}. Intervals: {first.metrics['interval']}.",
+        note=" ".join([f"{counted}.", f"Intervals: {first.metrics['interval']}.", *first.metrics.get("notes", [])]),
         evaluations=evaluations,
         colours=[css_name(colour(i)) for i in range(len(evaluations))],
         comparison=comparison,
         overview=overview,
-        confusions=confusions,
+        details=details,
         scatters=scatters,
         devices=_devices(evaluations, comparison),
     )
@@ -216,14 +220,14 @@ def split_counts(run: Run, data: dict[str, Any]) -> list[dict[str, Any]]:
             {
                 "split": split,
                 "counts": [counts.get(name, 0) for name in data["classes"]],
-                "images": sum(counts.values()),
+                "images": int((splits["split"] == split).sum()),
                 "groups": groups if groups and data["groups"] != "none" else None,
             }
         )
     return rows
 
 
-def summary(results: list[Results]) -> list[str]:
+def summary(results: list[Results], view: View) -> list[str]:
     """What the largest set of samples shows, a sentence for each backend."""
     if not results:
         return ["This run has not been evaluated yet: hybridq evaluate RUN --backend aer."]
@@ -233,10 +237,9 @@ def summary(results: list[Results]) -> list[str]:
         reference = next(e for e in largest.evaluations if e.backend == largest.comparison.reference)
     metrics = reference.metrics
     of_groups = f" in {metrics['groups']} groups" if metrics["groups"] else ""
-    sentences = [
-        f"On {metrics['n']:,} {reference.record['split']} images{of_groups}, {figures.backend_label(reference)}: "
-        f"accuracy {with_interval(metrics['metrics']['accuracy'])}, AUC {with_interval(metrics['metrics']['auc'])}."
-    ]
+    found = ", ".join(f"{title} {with_interval(metrics['metrics'][name])}" for name, title in view.lead)
+    what = f"{metrics['n']:,} {reference.record['split']} images{of_groups}"
+    sentences = [f"On {what}, {figures.backend_label(reference)}: {found}."]
     for backend in largest.comparison.backends[1:] if largest.comparison else ():
         sentences.append(_change_sentence(backend, metrics["n"]))
     return sentences
@@ -274,6 +277,10 @@ def limits(results: list[Results], data: dict[str, Any], qubits: int | None) -> 
     positives = [e.metrics["positives"] for e in evaluations if e.metrics["positives"] is not None]
     if positives and min(positives) < 50:
         said.append(f"Small differences in sensitivity: there are only {min(positives)} positive images.")
+    labels = {label["label"]: label["positives"] for e in evaluations for label in e.metrics.get("labels", [])}
+    rare = [f"{name} ({count})" for name, count in labels.items() if count < 50]
+    if rare:
+        said.append(f"Small differences in labels with fewer than 50 positive images: {', '.join(rare)}.")
     return said
 
 
@@ -313,7 +320,7 @@ def record_rows(evaluations: Sequence[SavedEvaluation]) -> list[tuple[str, list[
         ("Computed by", lambda r: r.get("method")),
         ("Note", lambda r: r.get("note")),
         ("Depth", lambda r: r.get("depth")),
-        ("Two-qubit gates", lambda r: r.get("two_qubit_gates")),
+        ("Two-qubit gates", _two_qubit_gates),
         ("Device qubits", lambda r: r.get("layout")),
         ("Calibration of", lambda r: r.get("calibrated")),
         ("Jobs", lambda r: r.get("job_ids")),
@@ -347,6 +354,15 @@ def _cell(value: Any) -> str:
     return moment(str(value))
 
 
+def _two_qubit_gates(record: dict[str, Any]) -> Any:
+    """Of the circuit; of the shortest and the longest copy where several ran at once."""
+    copies = [copy["two_qubit_gates"] for copy in record.get("copies", [])]
+    if len(copies) < 2:
+        return record.get("two_qubit_gates")
+    low, high = min(copies), max(copies)
+    return f"{low if low == high else f'{low} to {high}'} in each of {len(copies)} copies"
+
+
 def _asked(options: dict[str, Any]) -> str:
     """The options that were given, without those that were left to the service."""
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in options.items() if value is not None)
@@ -355,20 +371,10 @@ def _asked(options: dict[str, Any]) -> str:
 def _change_sentence(backend: ComparedBackend, samples: int) -> str:
     assert backend.changes is not None
     auc = backend.changes["auc"]
-    verdicts = {figures.METRIC_TITLES[name]: backend.verdict(name) for name in METRICS}
+    verdicts = {figures.METRIC_TITLES[name]: backend.verdict(name) for name in backend.metrics}
     shown = [f"{title} is {verdict}" for title, verdict in verdicts.items() if verdict != NO_DIFFERENCE]
     verdict = ", ".join(shown) or f"{NO_DIFFERENCE} in any metric"
     return (
         f"{backend.backend} ({backend.kind}): {verdict} (AUC {signed(auc['value'])} [{signed(auc['low'])}, "
         f"{signed(auc['high'])}]); {backend.flipped} of {samples:,} decisions differ."
     )
-
-
-def _confusion_alt(evaluation: SavedEvaluation, classes: Sequence[str]) -> str:
-    cells = [
-        f"{count} of true {true} as {predicted}"
-        for true, row in zip(classes, evaluation.metrics["confusion"], strict=True)
-        for predicted, count in zip(classes, row, strict=True)
-        if count
-    ]
-    return f"Confusion matrix of {figures.backend_label(evaluation)}: {', '.join(cells)}."

@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 from sklearn.metrics import roc_curve
 
-from hybridq.evaluation.metrics import METRICS, FloatArray, positive_classes
+from hybridq.evaluation.metrics import FloatArray
 from hybridq.evaluation.saved import SavedEvaluation
 from hybridq.reports.style import DASHES, INK, MARKERS, MUTED, RULE, SHADE, WIDTH, colour, key, styled
 
@@ -25,6 +25,10 @@ METRIC_TITLES = {
     "recall": "Recall",
     "sensitivity": "Sensitivity",
     "specificity": "Specificity",
+    "exact_match": "Exact match",
+    "average_precision": "Average precision",
+    "kappa": "Kappa, quadratic weighted",
+    "mae": "Mean absolute error",
 }
 
 
@@ -41,16 +45,17 @@ def backend_label(evaluation: SavedEvaluation) -> str:
 @styled
 def metric_bars(evaluations: Sequence[SavedEvaluation]) -> Figure:
     """The seven metrics of every backend, with 95 % intervals."""
+    metrics = evaluations[0].task.shares
     count = len(evaluations)
     thickness, gap, legend = 0.15, 0.17, 0.17 * count + 0.2
     pitch = count * thickness + gap
-    height = pitch * len(METRICS) + legend + 0.35
+    height = pitch * len(metrics) + legend + 0.35
     figure = Figure(figsize=(WIDTH, height))
     left, right = 0.88 / WIDTH, 1 - 0.45 / WIDTH
-    axes = figure.add_axes((left, 0.32 / height, right - left, (pitch * len(METRICS)) / height))
-    for row, metric in enumerate(METRICS):
+    axes = figure.add_axes((left, 0.32 / height, right - left, (pitch * len(metrics)) / height))
+    for row, metric in enumerate(metrics):
         middle = row * pitch + gap / 2 + count * thickness / 2
-        axes.text(-0.03, middle, METRIC_TITLES[metric], ha="right", va="center", fontsize=8.5)
+        axes.text(-0.03, middle, _in_two(METRIC_TITLES[metric]), ha="right", va="center", fontsize=8.5)
         for i, evaluation in enumerate(evaluations):
             interval = evaluation.metrics["metrics"][metric]
             y = row * pitch + gap / 2 + (i + 0.5) * thickness
@@ -60,7 +65,7 @@ def metric_bars(evaluations: Sequence[SavedEvaluation]) -> Figure:
                 axes.plot([limit, limit], [y - 0.035, y + 0.035], color=INK, linewidth=1.1)
             axes.text(1.03, y, f"{interval['value']:.3f}", ha="left", va="center", fontsize=8, color=INK)
     axes.set_xlim(0, 1)
-    axes.set_ylim(pitch * len(METRICS), 0)
+    axes.set_ylim(pitch * len(metrics), 0)
     axes.set_yticks([])
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
     axes.grid(axis="x")
@@ -76,19 +81,20 @@ def metric_bars(evaluations: Sequence[SavedEvaluation]) -> Figure:
 @styled
 def radar(evaluations: Sequence[SavedEvaluation]) -> Figure:
     """The seven metrics as a polygon for each backend. The centre is 0, or 0.5 where every value is above 0.6."""
+    metrics = evaluations[0].task.shares
     legend = 0.17 * len(evaluations) + 0.1
     height = 3.7 + legend
     figure = Figure(figsize=(WIDTH, height))
     axes = figure.add_axes(
         (0.2, (legend + 0.42) / height, 0.6, 2.85 / height), polar=True, theta_offset=np.pi / 2, theta_direction=-1
     )
-    angles = np.linspace(0, 2 * np.pi, len(METRICS), endpoint=False)
-    values = np.array([[e.metrics["metrics"][name]["value"] for name in METRICS] for e in evaluations])
+    angles = np.linspace(0, 2 * np.pi, len(metrics), endpoint=False)
+    values = np.array([[e.metrics["metrics"][name]["value"] for name in metrics] for e in evaluations])
     centre = 0.5 if values.min() > 0.6 else 0.0
     rings = np.linspace(centre, 1, 6)[1:] if centre else np.linspace(0, 1, 5)[1:]
     for ring in rings:
-        axes.plot(np.append(angles, 0), [ring] * (len(METRICS) + 1), color=RULE, linewidth=0.8, zorder=0)
-        axes.text(np.pi / len(METRICS), ring * 0.985, f"{ring:g}", color=MUTED, fontsize=7.5, ha="center", va="center")
+        axes.plot(np.append(angles, 0), [ring] * (len(metrics) + 1), color=RULE, linewidth=0.8, zorder=0)
+        axes.text(np.pi / len(metrics), ring * 0.985, f"{ring:g}", color=MUTED, fontsize=7.5, ha="center", va="center")
     for angle in angles:
         axes.plot([angle, angle], [centre, 1], color=RULE, linewidth=0.8, zorder=0)
     for i, row in enumerate(values):
@@ -101,10 +107,10 @@ def radar(evaluations: Sequence[SavedEvaluation]) -> Figure:
             markersize=3.5,
             linewidth=1.5,
         )
-    for angle, name in zip(angles, METRICS, strict=True):
+    for angle, name in zip(angles, metrics, strict=True):
         side = "center" if abs(np.sin(angle)) < 0.1 else "left" if np.sin(angle) > 0 else "right"
         vertical = "bottom" if np.cos(angle) > 0.9 else "top" if np.cos(angle) < -0.8 else "center"
-        axes.text(angle, 1 + (1 - centre) * 0.06, METRIC_TITLES[name], ha=side, va=vertical, fontsize=8.5)
+        axes.text(angle, 1 + (1 - centre) * 0.06, _in_two(METRIC_TITLES[name]), ha=side, va=vertical, fontsize=8.5)
     axes.set_ylim(centre, 1)
     axes.set_axis_off()
     figure.text(0.5, (legend + 0.12) / height, f"centre {centre:g}, rim 1", color=MUTED, fontsize=8, ha="center")
@@ -158,7 +164,7 @@ def confusion(evaluation: SavedEvaluation, classes: Sequence[str], index: int = 
 
 @styled
 def roc(evaluations: Sequence[SavedEvaluation]) -> Figure:
-    """ROC curve of each backend with its AUC and interval; with more than two classes the one-versus-rest average."""
+    """ROC curve of each backend with its AUC and interval; with several classes or labels their average."""
     legend = 0.32 * len(evaluations) + 0.35
     height = 4.25 + legend
     figure = Figure(figsize=(WIDTH, height))
@@ -278,6 +284,11 @@ def z_scatter(ideal: SavedEvaluation, evaluation: SavedEvaluation, index: int) -
     return figure
 
 
+def _in_two(title: str) -> str:
+    """A long title in two lines."""
+    return textwrap.fill(title, 12)
+
+
 def _curves(axes: Axes, table: pd.DataFrame, columns: Sequence[str]) -> None:
     titles = {"loss": "training", "validation_loss": "validation"}
     for i, name in enumerate(columns):
@@ -301,11 +312,9 @@ def _curves(axes: Axes, table: pd.DataFrame, columns: Sequence[str]) -> None:
 
 
 def _macro_roc(evaluation: SavedEvaluation) -> tuple[FloatArray, FloatArray]:
-    """False and true positive rates; with several classes the mean true rate over classes at each false rate."""
-    curves = [
-        roc_curve(evaluation.labels == c, evaluation.probabilities[:, c])
-        for c in positive_classes(evaluation.probabilities.shape[1])
-    ]
+    """False and true positive rates; of several curves the mean true rate at each false rate."""
+    against = evaluation.task.against_rest(evaluation.labels, evaluation.probabilities)
+    curves = [roc_curve(positive, scores) for positive, scores in against]
     if len(curves) == 1:
         return curves[0][0], curves[0][1]
     false = np.linspace(0, 1, 501)

@@ -8,10 +8,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from hybridq.evaluation.compare import NO_DIFFERENCE
-from hybridq.evaluation.metrics import METRICS
+from hybridq.evaluation.multilabel import OF_LABELS
+from hybridq.evaluation.tasks import task_named
 from hybridq.files import write_text
 from hybridq.reports import content
 from hybridq.reports.figures import METRIC_TITLES
+from hybridq.reports.label_figures import undefined
 from hybridq.reports.style import theme_css
 from hybridq.runs import open_run
 
@@ -28,7 +30,8 @@ def write_report(folder: Path) -> Path:
     data, model, training = (run.read_json(name) for name in ("data.json", "model.json", "training.json"))
     circuit = content.optional(run, "circuit.json")
     environment = content.optional(run, "environment.json")
-    results = content.results(run, data["classes"])
+    view = content.view(run)
+    results = content.results(run)
     share = content.quantum_share(run)
     page = _environment().get_template("report.html.j2")
     text = page.render(
@@ -36,6 +39,7 @@ def write_report(folder: Path) -> Path:
         experiment=experiment,
         config=run.config.read_text(encoding="utf-8"),
         data=data,
+        leaks=data.get("leaks", []),
         split_rows=content.split_counts(run, data),
         model=model,
         training=training,
@@ -45,11 +49,13 @@ def write_report(folder: Path) -> Path:
         environment=environment,
         warnings=content.optional(run, "warnings.json") or [],
         results=results,
-        summary=content.summary(results),
+        summary=content.summary(results, view),
+        view=view,
         quantum_share=share,
         classical=share is not None and share < content.CLASSICAL_SHARE,
         limits=content.limits(results, data, circuit["qubits"] if circuit else None),
-        metrics=[(name, METRIC_TITLES[name]) for name in METRICS],
+        metrics=[(name, METRIC_TITLES[name]) for name in task_named(run.task()).metrics],
+        label_metrics=[(name, METRIC_TITLES[name]) for name in OF_LABELS],
         no_difference=NO_DIFFERENCE,
         theme=Markup(theme_css()),
     )
@@ -68,6 +74,7 @@ def _environment() -> Environment:
     )
     environment.filters["breakable"] = lambda name: escape(name).replace(",", Markup(",<wbr>"))
     environment.filters["signed"] = content.signed
+    environment.filters["why_undefined"] = undefined
     environment.filters["root"] = content.root_mean_square
     environment.filters["moment"] = content.moment
     environment.filters["pretty_json"] = content.as_json

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from hybridq.config import dump_experiment, parse_experiment
-from hybridq.evaluation.statistics import metrics_with_intervals
+from hybridq.evaluation.tasks import task_named
 
 # kind, shots, and the factor by which noise shrinks ⟨Z⟩; any other name is a noise model.
 BACKENDS: dict[str, tuple[str, int | None, float]] = {
@@ -37,6 +37,7 @@ def write_run(
     simulated: bool = True,
     backends: tuple[str, ...] = SHOWN,
     quantum_share: float = 0.06,
+    task: str | None = None,
     notes: tuple[str, ...] = ("14 augmented copies of test images were removed from training.",),
 ) -> Path:
     """A finished run of ``samples`` test images; every file is what the contract of the run folder says."""
@@ -64,17 +65,17 @@ def write_run(
             "notes": list(notes),
             "counts": counts,
             "classes": classes,
+            **({} if task is None else {"task": task}),
         },
     )
     history(quantum_share).to_csv(folder / "history.csv", index=False)
     _write(folder / "warnings.json", [WARNING])
     _write(folder / "training.json", TRAINING)
-    pd.DataFrame({"id": ids, "group": groups, "split": "test", "label": labels}).to_csv(
-        folder / "splits.csv", index=False
-    )
+    splits = {"id": ids, "group": groups, "split": "test", "label": labels}
+    pd.DataFrame(splits).join(targets(labels, len(classes))).to_csv(folder / "splits.csv", index=False)
     angles = random.normal(0, 0.7, (samples, qubits)) + 1.2 * (labels[:, None] - labels.mean())
     for backend in backends:
-        write_evaluation(folder, backend, ids, groups, labels, angles, len(classes))
+        write_evaluation(folder, backend, ids, groups, labels, angles, len(classes), task=task)
     return folder
 
 
@@ -89,6 +90,7 @@ def write_evaluation(
     *,
     split: str = "test",
     selection: str = "all",
+    task: str | None = None,
 ) -> Path:
     """One evaluation folder: ⟨Z⟩ = factor · cos(u + π/2) plus sampling noise, classes by distance to their mean."""
     kind, shots, factor = BACKENDS.get(backend, ("noise model", None, 0.8))
@@ -104,12 +106,14 @@ def write_evaluation(
     slug = "".join(c if c.isalnum() else "-" for c in backend)
     folder = run / "evaluations" / f"{slug}-{split}{len(ids)}"
     folder.mkdir(parents=True)
-    table = pd.DataFrame({"id": ids, "group": groups, "label": labels, "predicted": probabilities.argmax(axis=1)})
-    for c in range(classes):
-        table[f"p_{c}"] = probabilities[:, c]
-    table.to_csv(folder / "predictions.csv", index=False)
+    rows = pd.DataFrame({"id": ids, "group": groups, "label": labels}).join(targets(labels, classes))
+    judged = task_named(task or "multi-class")
+    judged.predictions(rows, probabilities).to_csv(folder / "predictions.csv", index=False)
     np.savez(folder / "expectations.npz", angles=angles, values=values, standard_errors=errors)
-    _write(folder / "metrics.json", metrics_with_intervals(labels, probabilities, groups if any(groups) else None, 0))
+    known = groups if any(groups) else None
+    names = [f"label {index}" for index in range(classes)]
+    metrics = judged.evaluate(judged.truth(rows), probabilities, known, 0, classes=names, split=split)
+    _write(folder / "metrics.json", metrics)
     device = kind in {"simulated device", "hardware"}
     _write(
         folder / "record.json",
@@ -117,6 +121,7 @@ def write_evaluation(
             "backend": backend,
             "kind": kind,
             "simulated": kind != "hardware",
+            **({} if task is None else {"task": task}),
             "shots": shots,
             "split": split,
             "samples": len(ids),
@@ -132,6 +137,13 @@ def write_evaluation(
         },
     )
     return folder
+
+
+def targets(labels: np.ndarray, classes: int) -> pd.DataFrame:
+    """The columns true_0, true_1, …: of each image its own label and the next one, but never the last."""
+    present = np.eye(classes, dtype=int)[labels] | np.eye(classes, dtype=int)[(labels + 1) % classes]
+    present[:, -1] = 0
+    return pd.DataFrame(present, columns=[f"true_{index}" for index in range(classes)])
 
 
 def history(quantum_share: float) -> pd.DataFrame:

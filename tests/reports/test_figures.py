@@ -17,7 +17,9 @@ from PIL import Image
 
 from hybridq.evaluation.saved import SavedEvaluation, read_evaluations
 from hybridq.reports import figures
+from hybridq.reports.label_figures import label_metric
 from hybridq.reports.style import DARK, SERIES, SURFACE, WIDTH, as_png, as_svg, inline_svg
+from hybridq.reports.tasks import view_of
 
 MakeRun = Callable[..., Path]
 BINARY = ("normal", "stenosis")
@@ -25,6 +27,8 @@ SIX = ("abdomen CT", "breast MRI", "chest X-ray", "CXR", "hand", "head CT")
 CASES: dict[str, dict[str, Any]] = {
     "binary": {"classes": BINARY},
     "six classes": {"classes": SIX, "samples": 180, "patients": None, "qubits": 6},
+    "grades": {"classes": SIX[:4], "samples": 80, "task": "ordinal"},
+    "labels": {"classes": tuple(f"label {i}" for i in range(14)), "samples": 140, "task": "multi-label"},
 }
 
 
@@ -49,8 +53,11 @@ def test_every_figure_is_drawn_within_a_phone_s_width(
         figures.radar(evaluations),
         figures.roc(evaluations),
         figures.training_curves(history, 9),
-        figures.confusion(evaluations[0], classes),
         figures.z_scatter(evaluations[0], evaluations[-1], 3),
+        *(
+            detail.figure
+            for detail in view_of(str(evaluations[0].record.get("task")), classes).details(evaluations, classes)
+        ),
     ]
     for figure in drawn:
         assert figure.get_figwidth() <= WIDTH + 1e-9
@@ -78,6 +85,11 @@ def test_confusion_matrix_prints_counts_and_shares_of_the_true_class(make_run: M
     evaluation = read_evaluations(make_run())[0]
     evaluation.metrics["confusion"] = [[30, 10], [5, 15]]
     assert {"30", "75.0%", "10", "25.0%", "5", "15"} <= words(figures.confusion(evaluation, BINARY))
+
+
+def test_a_label_without_positive_images_says_so_in_its_row(make_run: MakeRun) -> None:
+    evaluations = read_evaluations(make_run(classes=("heart", "lung", "rare"), task="multi-label", backends=("aer",)))
+    assert {"label 0", "label 2", "no positive image"} <= words(label_metric(evaluations, "auc"))
 
 
 def test_training_curves_show_alpha_and_leave_out_a_stage_that_did_not_run(make_run: MakeRun) -> None:

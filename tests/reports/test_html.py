@@ -142,6 +142,33 @@ def test_more_than_two_classes_and_unknown_patients(make_run: MakeRun) -> None:
     assert "That no patient is in two splits" in page.text
 
 
+def test_several_labels_to_an_image_are_shown_label_by_label(make_run: MakeRun) -> None:
+    labels = ("heart", "lung", "bone", "rare")
+    run = make_run(classes=labels, task="multi-label", backends=("aer", "fake_torino"))
+    page = Page(write_report(run))
+    assert page.open == []
+    assert page.unlabelled == []
+    assert "4 labels (heart, lung, bone, rare)" in page.text
+    assert "Confusion" not in page.text
+    assert "No positive image of label 3: left out of the means over labels." in page.text
+    assert "not defined: no positive image" in page.text
+    assert "fewer than 50 positive images: label 3 (0)" in page.text
+    for evaluation in read_evaluations(run):
+        for label in evaluation.metrics["labels"][:3]:
+            for interval in label["metrics"].values():
+                assert f"{interval['value']:.3f} {interval['low']:.3f} – {interval['high']:.3f}" in page.text
+
+
+def test_grades_are_shown_with_kappa_and_error(make_run: MakeRun) -> None:
+    run = make_run(classes=("none", "mild", "severe"), task="ordinal", backends=("aer", "fake_torino"))
+    page = Page(write_report(run))
+    assert "3 grades (none, mild, severe)" in page.text
+    assert "quadratic weighted kappa" in page.text
+    kappa = read_evaluations(run)[0].metrics["metrics"]["kappa"]
+    assert f"Kappa, quadratic weighted {kappa['value']:.3f}" in page.text
+    assert "Confusion matrices" in page.text
+
+
 @pytest.mark.parametrize(("share", "classical"), [(0.06, False), (0.005, True)])
 def test_a_model_that_ignores_its_circuit_is_called_classical(make_run: MakeRun, share: float, classical: bool) -> None:
     page = Page(write_report(make_run(quantum_share=share, backends=())))

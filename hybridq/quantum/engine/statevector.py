@@ -76,8 +76,7 @@ class CompiledProgram(ExactProgram):
 
     def _values(self, inputs: Tensor, weights: Tensor) -> Tensor:
         if torch._C._are_functorch_transforms_active():  # torch.func: vmap, grad, jacrev and their like
-            values = self.plain(inputs, torch.atleast_2d(weights))
-            return values if len(values) == len(inputs) else values.expand(len(inputs), -1)
+            return self.plain(inputs, torch.atleast_2d(weights)).expand(len(inputs), -1)
         values: Tensor = _Expectations.apply(inputs, weights, self)
         return values
 

@@ -1,0 +1,290 @@
+"""What depends on the task when something is evaluated: truth, decision, metrics, tables. Loads no torch.
+
+The loss and the probabilities of a task are in :mod:`hybridq.models.objective`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hybridq.data.drawing import draw_by_class, draw_by_labels
+from hybridq.errors import UserError
+from hybridq.evaluation import multilabel, multilabel_statistics, ordinal, statistics
+from hybridq.evaluation.metrics import METRICS, FloatArray, IntArray, decide, positive_classes
+from hybridq.evaluation.statistics import EvaluatedMetrics, Interval
+
+
+class Task(ABC):
+    """How images of one task are evaluated.
+
+    ``truth`` and decisions have shape (N,) where an image is of one class and (N, K) in {0, 1} where it may have
+    several labels; probabilities have a column for each class or label.
+    """
+
+    metrics: ClassVar[tuple[str, ...]]
+    """Names of the metrics, in the order in which they are shown."""
+    shares: ClassVar[tuple[str, ...]]
+    """Those in [0, 1] of which 1 is best, which can be drawn on one scale."""
+    decision: ClassVar[str]
+    """What a decision is called."""
+
+    @abstractmethod
+    def truth(self, rows: pd.DataFrame) -> IntArray:
+        """From rows of splits.csv."""
+
+    @abstractmethod
+    def decide(self, probabilities: FloatArray) -> IntArray:
+        """In the form of the truth."""
+
+    @abstractmethod
+    def strata(self, truth: IntArray) -> IntArray:
+        """(N,): samples are resampled within each of these, so that no class is lost; all 0 where that has no sense."""
+
+    @abstractmethod
+    def against_rest(self, truth: IntArray, probabilities: FloatArray) -> list[tuple[NDArray[np.bool_], FloatArray]]:
+        """Which samples are positive, and their scores, (N,) each, for every class or label that AUC averages over."""
+
+    @abstractmethod
+    def draw(self, rows: pd.DataFrame, limit: int) -> pd.DataFrame:
+        """``limit`` of the rows, in which classes or labels are as frequent as in all; earlier ones are preferred."""
+
+    @abstractmethod
+    def lacks(self, rows: pd.DataFrame, classes: Sequence[str]) -> str | None:
+        """Why no metrics can be computed for these rows of splits.csv, the end of a sentence; None where they can."""
+
+    @abstractmethod
+    def evaluate(
+        self,
+        truth: IntArray,
+        probabilities: FloatArray,
+        groups: Sequence[str] | None,
+        seed: int,
+        *,
+        classes: Sequence[str],
+        split: str,
+    ) -> EvaluatedMetrics:
+        """The content of metrics.json; ``groups`` (N,) are resampled as wholes, ``seed`` decides the resamples."""
+
+    @abstractmethod
+    def changes(
+        self,
+        truth: IntArray,
+        probabilities: FloatArray,
+        reference: FloatArray,
+        groups: Sequence[str] | None,
+        seed: int,
+        *,
+        split: str,
+    ) -> dict[str, Interval]:
+        """Change of each metric from ``reference`` to ``probabilities``, with paired intervals."""
+
+    @abstractmethod
+    def predictions(self, rows: pd.DataFrame, probabilities: FloatArray) -> pd.DataFrame:
+        """predictions.csv: id, group, what is true, what was decided, and probabilities p_0, p_1, …"""
+
+    @abstractmethod
+    def read(self, table: pd.DataFrame) -> tuple[IntArray, IntArray, FloatArray]:
+        """Truth, decisions and probabilities from predictions.csv; raises ``KeyError`` or ``ValueError``."""
+
+    @abstractmethod
+    def name_decisions(self, decided: IntArray, classes: Sequence[str]) -> list[str]:
+        """The class, or the labels, of each image in words."""
+
+
+class OneOfClasses(Task):
+    """Every image is of one class: the most probable one is decided."""
+
+    metrics: ClassVar[tuple[str, ...]] = METRICS
+    shares: ClassVar[tuple[str, ...]] = METRICS
+    decision: ClassVar[str] = "class"
+
+    def truth(self, rows: pd.DataFrame) -> IntArray:
+        return rows["label"].to_numpy(np.int64)
+
+    def decide(self, probabilities: FloatArray) -> IntArray:
+        return decide(probabilities)
+
+    def strata(self, truth: IntArray) -> IntArray:
+        return truth
+
+    def against_rest(self, truth: IntArray, probabilities: FloatArray) -> list[tuple[NDArray[np.bool_], FloatArray]]:
+        return [(truth == c, probabilities[:, c]) for c in positive_classes(probabilities.shape[1])]
+
+    def draw(self, rows: pd.DataFrame, limit: int) -> pd.DataFrame:
+        return draw_by_class(rows, limit)
+
+    def lacks(self, rows: pd.DataFrame, classes: Sequence[str]) -> str | None:
+        present = set(rows["label"])
+        if len(present) < 2:
+            return "are all of one class"
+        missing = [name for label, name in enumerate(classes) if label not in present]
+        return f"hold no image of {', '.join(missing)}" if missing else None
+
+    def evaluate(
+        self,
+        truth: IntArray,
+        probabilities: FloatArray,
+        groups: Sequence[str] | None,
+        seed: int,
+        *,
+        classes: Sequence[str],
+        split: str,
+    ) -> EvaluatedMetrics:
+        return statistics.metrics_with_intervals(truth, probabilities, groups, seed, split=split)
+
+    def changes(
+        self,
+        truth: IntArray,
+        probabilities: FloatArray,
+        reference: FloatArray,
+        groups: Sequence[str] | None,
+        seed: int,
+        *,
+        split: str,
+    ) -> dict[str, Interval]:
+        return statistics.difference_intervals(truth, probabilities, reference, groups, seed, split=split)
+
+    def predictions(self, rows: pd.DataFrame, probabilities: FloatArray) -> pd.DataFrame:
+        """Columns id, group, label, predicted, p_0, p_1, …"""
+        table = rows[["id", "group", "label"]].reset_index(drop=True)
+        table["predicted"] = self.decide(probabilities)
+        return table.join(_numbered("p", probabilities))
+
+    def read(self, table: pd.DataFrame) -> tuple[IntArray, IntArray, FloatArray]:
+        labels, predicted = (table[name].to_numpy(dtype=np.int64) for name in ("label", "predicted"))
+        return labels, predicted, _columns(table, "p").astype(np.float64)
+
+    def name_decisions(self, decided: IntArray, classes: Sequence[str]) -> list[str]:
+        return [classes[index] for index in decided]
+
+
+class OrderedClasses(OneOfClasses):
+    """Classes that are grades: trained and decided as classes, and judged by distance as well."""
+
+    metrics: ClassVar[tuple[str, ...]] = (*METRICS, *ordinal.METRICS)
+
+    def evaluate(
+        self,
+        truth: IntArray,
+        probabilities: FloatArray,
+        groups: Sequence[str] | None,
+        seed: int,
+        *,
+        classes: Sequence[str],
+        split: str,
+    ) -> EvaluatedMetrics:
+        result = super().evaluate(truth, probabilities, groups, seed, classes=classes, split=split)
+        result["metrics"] |= ordinal.intervals(truth, probabilities, groups, seed, split=split)
+        return result
+
+    def changes(
+        self,
+        truth: IntArray,
+        probabilities: FloatArray,
+        reference: FloatArray,
+        groups: Sequence[str] | None,
+        seed: int,
+        *,
+        split: str,
+    ) -> dict[str, Interval]:
+        change = super().changes(truth, probabilities, reference, groups, seed, split=split)
+        return change | ordinal.difference_intervals(truth, probabilities, reference, groups, seed, split=split)
+
+
+class AnyOfLabels(Task):
+    """An image may have any of the labels, or none."""
+
+    metrics: ClassVar[tuple[str, ...]] = multilabel.METRICS
+    shares: ClassVar[tuple[str, ...]] = multilabel.METRICS
+    decision: ClassVar[str] = "labels"
+
+    def truth(self, rows: pd.DataFrame) -> IntArray:
+        return _columns(rows, "true").astype(np.int64)
+
+    def decide(self, probabilities: FloatArray) -> IntArray:
+        return multilabel.decide(probabilities)
+
+    def strata(self, truth: IntArray) -> IntArray:
+        return np.zeros(len(truth), dtype=np.int64)
+
+    def against_rest(self, truth: IntArray, probabilities: FloatArray) -> list[tuple[NDArray[np.bool_], FloatArray]]:
+        return [(truth[:, k] == 1, probabilities[:, k]) for k in multilabel.defined_labels(truth)]
+
+    def draw(self, rows: pd.DataFrame, limit: int) -> pd.DataFrame:
+        return rows.iloc[draw_by_labels(self.truth(rows), limit)]
+
+    def lacks(self, rows: pd.DataFrame, classes: Sequence[str]) -> str | None:
+        if len(multilabel.defined_labels(self.truth(rows))):
+            return None
+        return "are alike in every label: none has both positive and negative images"
+
+    def evaluate(
+        self,
+        truth: IntArray,
+        probabilities: FloatArray,
+        groups: Sequence[str] | None,
+        seed: int,
+        *,
+        classes: Sequence[str],
+        split: str,
+    ) -> EvaluatedMetrics:
+        return multilabel_statistics.metrics_with_intervals(
+            truth, probabilities, groups, seed, names=classes, split=split
+        )
+
+    def changes(
+        self,
+        truth: IntArray,
+        probabilities: FloatArray,
+        reference: FloatArray,
+        groups: Sequence[str] | None,
+        seed: int,
+        *,
+        split: str,
+    ) -> dict[str, Interval]:
+        return multilabel_statistics.difference_intervals(truth, probabilities, reference, groups, seed, split=split)
+
+    def predictions(self, rows: pd.DataFrame, probabilities: FloatArray) -> pd.DataFrame:
+        """Columns id, group, true_0, true_1, …, p_0, p_1, …"""
+        table = rows[["id", "group"]].reset_index(drop=True)
+        return table.join([_numbered("true", self.truth(rows)), _numbered("p", probabilities)])
+
+    def read(self, table: pd.DataFrame) -> tuple[IntArray, IntArray, FloatArray]:
+        probabilities = _columns(table, "p").astype(np.float64)
+        return self.truth(table), self.decide(probabilities), probabilities
+
+    def name_decisions(self, decided: IntArray, classes: Sequence[str]) -> list[str]:
+        names = [[name for name, found in zip(classes, row, strict=True) if found] for row in decided]
+        return [", ".join(found) or "none" for found in names]
+
+
+TASKS: dict[str, Task] = {
+    "binary": OneOfClasses(),
+    "multi-class": OneOfClasses(),
+    "ordinal": OrderedClasses(),
+    "multi-label": AnyOfLabels(),
+}
+
+
+def task_named(name: str) -> Task:
+    """The task of this name in data.json and record.json; raises :class:`UserError`."""
+    if name not in TASKS:
+        raise UserError(f"unknown task {name!r}; known: {', '.join(TASKS)}")
+    return TASKS[name]
+
+
+def _numbered(prefix: str, columns: NDArray) -> pd.DataFrame:
+    return pd.DataFrame(columns, columns=[f"{prefix}_{index}" for index in range(columns.shape[1])])
+
+
+def _columns(table: pd.DataFrame, prefix: str) -> NDArray:
+    """The columns ``prefix_0``, ``prefix_1``, … in this order, (N, K)."""
+    names = [name for name in map(str, table.columns) if name.startswith(f"{prefix}_")]
+    names.sort(key=lambda name: int(name.removeprefix(f"{prefix}_")))
+    return table[names].to_numpy()
