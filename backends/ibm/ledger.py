@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -23,6 +24,8 @@ from backends.errors import BackendError
 
 VARIABLE = "HYBRIDQ_LEDGER"
 VERSION = 1
+LOCKED_SECONDS = 60
+"""How long another process's write is waited for."""
 
 State = Literal["intended", "submitted", "queued", "running", "done", "failed", "cancelled", "surplus"]
 PENDING: tuple[State, ...] = ("submitted", "queued", "running")
@@ -109,12 +112,24 @@ class Ledger:
         self.path = (path or default_path()).absolute()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(self.path, isolation_level=None, timeout=60)
-            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db = sqlite3.connect(self.path, isolation_level=None, timeout=LOCKED_SECONDS)
+            self._log_ahead()
             self._db.execute("PRAGMA synchronous = FULL")
             self.id = self._prepare()
         except (OSError, sqlite3.Error) as error:
             raise BackendError(f"the ledger {self.path} cannot be opened: {error}") from None
+
+    def _log_ahead(self) -> None:
+        """Switch to WAL, which unlike all else does not wait by itself while another process holds a new database."""
+        deadline = time.monotonic() + LOCKED_SECONDS
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
 
     def _prepare(self) -> str:
         with self._transaction():

@@ -55,8 +55,10 @@ def split_groups(
     """The split of every image: groups stay whole, every split gets every class, shares follow ``fractions``.
 
     ``labels`` (N,) are class indices, ``groups`` (N,) names ("" stands for a group of its own), ``fractions`` maps
-    split names to shares that sum to 1. Each split first gets one group of each class, rarest class first; the rest
-    goes, largest group first, to where it brings the class shares closest. The same seed gives the same splits.
+    split names to shares that sum to 1. The groups of a class (the most common one in each) are dealt out, the largest
+    first, each to the split that lags behind most. Where that leaves a split without a class, each split first gets one
+    group of each class, rarest class first, and the rest goes where it brings the class shares closest. The same seed
+    gives the same splits.
 
     Raises :class:`UserError` where one of ``classes`` (names by index) has too few groups.
     """
@@ -65,10 +67,29 @@ def split_groups(
     owner, counts = _count_by_group(labels, groups, len(classes))
     order = np.random.default_rng(seed).permutation(len(counts))
     order = order[np.argsort(-counts[order].sum(axis=1), kind="stable")]
-    assigned = np.full(len(counts), -1)
-    _reserve(counts, order, shares, assigned, splits, classes)
-    _fill(counts, order, shares, assigned)
+    assigned = _deal(counts, order, shares)
+    if not all((counts[assigned == split].sum(axis=0) > 0).all() for split in range(len(splits))):
+        assigned = np.full(len(counts), -1)
+        _reserve(counts, order, shares, assigned, splits, classes)
+        _fill(counts, order, shares, assigned)
     return [splits[index] for index in assigned[owner]]
+
+
+def _deal(counts: NDArray[np.int64], order: NDArray[np.int64], shares: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Every split gets its share of large groups and of single images, not the small splits only what is left over.
+
+    Images that are alike differ from the rest.
+    """
+    sizes, kinds = counts.sum(axis=1), counts.argmax(axis=1)
+    assigned = np.zeros(len(counts), np.int64)
+    for kind in range(counts.shape[1]):
+        held, total = np.zeros(len(shares)), 0
+        for group in order[kinds[order] == kind]:
+            total += sizes[group]
+            split = int(np.argmax(shares * total - held))
+            assigned[group] = split
+            held[split] += sizes[group]
+    return assigned
 
 
 def _count_by_group(

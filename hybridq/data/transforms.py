@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hybridq.config import Augmentation
+from hybridq.config import UNCHANGED, Augmentation
 from hybridq.data.decoding import Pixels
 from hybridq.data.images import Images
 from hybridq.errors import UserError
@@ -51,6 +51,8 @@ def augment(images: Tensor, family: Augmentation, generator: torch.Generator) ->
     images'. Rotation, shear, scale, shift, crop and flips are composed to one affine map and sampled once,
     bilinearly, with reflected borders; then brightness, contrast, gamma, blur and noise, clipped to [0, 1].
     """
+    if family == UNCHANGED:  # not even by the rounding of the resampling
+        return images
     # What follows the resampling works in place: fresh memory costs more than the arithmetic.
     views = _resample(images, family, generator)
     views = _change_intensity(views, family, generator)

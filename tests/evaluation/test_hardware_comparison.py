@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from backends.ibm.results import Drift
+from hybridq.config import parse_experiment
 from hybridq.evaluation.compare import Comparison, compare_evaluations, hardware_sentences, root
 from hybridq.evaluation.hardware import complete_name, drift_record, is_imitation
+from hybridq.runs import create_run
 
 SaveEvaluation = Callable[..., Path]
 SHOTS = 1024
@@ -138,14 +140,15 @@ def test_a_root_keeps_its_sign() -> None:
     assert root(None) is None
 
 
-def test_names_that_ask_for_the_same_are_completed_to_the_same() -> None:
-    from backends.names import parse_name
+def test_names_that_ask_for_the_same_are_completed_to_the_same(tmp_path: Path) -> None:
+    run = create_run(tmp_path, parse_experiment("name: a\ndata: {source: synthetic}"))
+
+    def complete(name: str) -> str:
+        return complete_name(run, name).canonical
 
     asked = ("ibm_torino", "ibm_torino:resilience=1", "ibm_torino:shots=4096,copies=auto")
-    assert {complete_name(parse_name(complete_name(parse_name(name)))) for name in asked} == {
-        "ibm_torino:shots=4096,resilience=1"
-    }
-    assert "shots" not in complete_name(parse_name("ibm_torino:precision=0.05"))
+    assert {complete(complete(name)) for name in asked} == {"ibm_torino:shots=4096,resilience=1"}
+    assert "shots" not in complete("ibm_torino:precision=0.05")
 
 
 def test_only_hosts_that_cannot_be_ibms_are_imitations() -> None:

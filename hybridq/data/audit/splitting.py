@@ -55,41 +55,12 @@ def _assign(
     first, second = of_equal(groups[named])
     together = linked(len(groups), of_equal(clusters), (named[first], named[second]))
     labels = manifest.table["label"].to_numpy(np.int64)
-    dealt = _deal(labels, together, fractions, seed)
-    if all(len(set(labels[dealt == split])) == len(manifest.classes) for split in fractions):
-        return [str(split) for split in dealt]
-    try:  # too few for shares: each split gets what it cannot do without first
+    try:
         return split_groups(
             labels, [str(number) for number in together], fractions, classes=manifest.classes, seed=seed
         )
     except UserError as error:
         raise UserError(f"{manifest.source}: {error}") from None
-
-
-def _deal(
-    labels: NDArray[np.int64], together: NDArray[np.int64], fractions: Mapping[str, float], seed: int
-) -> NDArray[np.str_]:
-    """The split of every image: groups of a class, the largest first, each to the split that lags behind most.
-
-    Every split gets its share of large groups and of single images, not the small splits only what is left over: images
-    that are alike differ from the rest.
-    """
-    names, shares = np.array(list(fractions)), np.array(list(fractions.values()))
-    _, owner, sizes = np.unique(together, return_inverse=True, return_counts=True)
-    most_common = np.zeros((len(sizes), labels.max() + 1), np.int64)
-    np.add.at(most_common, (owner, labels), 1)
-    kind = most_common.argmax(axis=1)
-    order = np.random.default_rng(seed).permutation(len(sizes))
-    order = order[np.argsort(-sizes[order], kind="stable")]
-    assigned = np.zeros(len(sizes), np.int64)
-    for label in range(labels.max() + 1):
-        held, total = np.zeros(len(shares)), 0
-        for group in order[kind[order] == label]:
-            total += sizes[group]
-            split = int(np.argmax(shares * total - held))
-            assigned[group] = split
-            held[split] += sizes[group]
-    return names[assigned][owner]
 
 
 def _table(manifest: Manifest, clusters: NDArray[np.int64], assigned: Sequence[str]) -> pd.DataFrame:
