@@ -103,7 +103,7 @@ def _manifest(request: Request, root: Path, folder: Path, name: str) -> Manifest
         notes=(
             no_patients,
             *notes,
-            "Similar images that are not pixel-identical were not searched for.",
+            "Similar images that are not pixel-identical were not removed (hybridq data audit finds them).",
         ),
         checked=False,
     )

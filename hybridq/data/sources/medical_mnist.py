@@ -71,7 +71,7 @@ def medical_mnist(request: Request[MedicalMnistOptions]) -> Manifest:
         if copied.any():
             groups, surplus = pixels[copied].nunique(), int(pixels.duplicated().sum())
             notes.append(f"{groups} images are there more than once ({surplus} copies); each stays in one split.")
-        notes.append("Similar images that are not pixel-identical were not searched for.")
+        notes.append("Similar images that are not pixel-identical were not removed (hybridq data audit finds them).")
     return Manifest(
         request.source,
         table,
