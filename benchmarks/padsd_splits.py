@@ -72,8 +72,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--pretraining", type=int, default=4, help="epochs of SimCLR")
-    parser.add_argument("--epochs", type=int, default=4, help="epochs behind the frozen encoder")
+    parser.add_argument("--pretraining", type=int, default=3, help="epochs of SimCLR")
+    parser.add_argument("--epochs", type=int, default=3, help="epochs behind the frozen encoder")
     options = parser.parse_args()
     rows = [row for split in SPLITS for row in run_split(split, options.runs, options.pretraining, options.epochs)]
     table = pd.DataFrame(rows).round(6)

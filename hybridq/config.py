@@ -63,6 +63,23 @@ class Augmentation(Section):
         return self
 
 
+UNCHANGED: Final = Augmentation(
+    rotation_degrees=0,
+    crop_ratio=(1, 1),
+    translate=0,
+    shear_degrees=0,
+    scale=(1, 1),
+    brightness=0,
+    contrast=0,
+    gamma=(1, 1),
+    noise=0,
+)
+"""Every view is the image itself."""
+
+OptionalAugmentation = Annotated[Augmentation, BeforeValidator(lambda given: UNCHANGED if given == "none" else given)]
+"""An augmentation family, or ``none``."""
+
+
 def _pair(value: Any) -> Any:
     if isinstance(value, tuple):
         return value
@@ -100,6 +117,8 @@ class Data(Section):
     """A binary task of some of the classes, by name or index: ``{0: [normal], 1: [cyst, tumour]}``."""
     label_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the training images whose labels are used, drawn by class; stage 1 uses all of them."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    """Decides the splits that are drawn; None: the run's seed does."""
     splits: str | None = None
     """A split manifest, a CSV file with the columns id, group and split, that replaces the source's splits."""
 
@@ -197,11 +216,19 @@ class Train(Section):
     class_weights: bool = False
     """Weight the loss by inverse class frequency in the training part; of several labels, each one's positives by the
     negatives to a positive."""
-    augmentation: Augmentation = Augmentation(rotation_degrees=10, crop_ratio=(0.85, 1.0))
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """Of the learning rates: a short linear rise and half a cosine to zero, or as they are."""
+    augmentation: OptionalAugmentation = Augmentation(rotation_degrees=10, crop_ratio=(0.85, 1.0))
+    """``none``: the images as they are; with ``unfreeze: none`` their features are then computed once and kept."""
     patience: Annotated[int, Field(ge=1)] = 10
     """Epochs without a better validation AUC after which training stops."""
     threads: Annotated[int, Field(ge=0)] = 0
     """Threads of torch; 0 is one per core. Results are reproducible at the same number."""
+
+    @property
+    def frozen(self) -> bool:
+        """Whether nothing of the backbone is trained."""
+        return self.unfreeze in ("none", 0)
 
 
 class Hardware(Section):
@@ -239,6 +266,11 @@ class Experiment(Section):
     model: Model = Model()
     train: Train = Train()
     hardware: Hardware = Hardware()
+
+    @property
+    def split_seed(self) -> int:
+        """The seed of splits that are drawn."""
+        return self.seed if self.data.seed is None else self.data.seed
 
 
 def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:

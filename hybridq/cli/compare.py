@@ -25,6 +25,14 @@ def compare(
     split: Split = "test",
     limit: Limit = None,
     stratified: Stratified = False,
+    replace_q: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="mean|shuffle",
+            help="Add what is decided with the circuit's values replaced, as evaluate --replace-q does; may be given "
+            "twice.",
+        ),
+    ] = None,
     max_quantum_seconds: MaxQuantumSeconds = None,
     repeat: Annotated[
         list[str] | None,
@@ -51,7 +59,7 @@ def compare(
 
     opened = open_run(run)
     names = list(dict.fromkeys(backend if len(backend) > 1 else [*backend, *companions(opened, backend[0])]))
-    if len(names) == 1 and not repeat:
+    if len(names) == 1 and not (repeat or replace_q):
         raise UserError(f"a comparison needs another --backend beside {names[0]}")
     folders = []
     for name in names:
@@ -69,6 +77,13 @@ def compare(
             if folder is None:
                 return
             folders.append(folder)
+    for by in dict.fromkeys(replace_q or []):
+        # q at its training mean is the same evaluation for every backend.
+        simulated = [name for name in names if parse_name(name).kind != "ibm"]
+        for name in ["aer"] if by == "mean" else simulated:
+            found = evaluate_on(opened, name, split=split, limit=limit, stratified=stratified, replace_q=by)
+            assert found is not None
+            folders.append(found)
     with working("comparing"):
         comparison = compare_evaluations(folders, seed=opened.experiment().seed)
     write_comparison(comparison, opened.folder)

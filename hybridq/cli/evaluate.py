@@ -32,6 +32,14 @@ def evaluate(
     split: Split = "test",
     limit: Limit = None,
     stratified: Stratified = False,
+    replace_q: Annotated[
+        str | None,
+        typer.Option(
+            metavar="mean|shuffle",
+            help="Decide with the circuit's values replaced: by their mean over the training images, or shuffled over "
+            "the images. Shows whether the decision uses them.",
+        ),
+    ] = None,
     shots: Annotated[int | None, typer.Option(help="Shots of every circuit; the same as shots= in the name.")] = None,
     resilience: Annotated[
         int | None,
@@ -106,7 +114,15 @@ def evaluate(
     from hybridq.cli.tables import metrics_table
     from hybridq.runs import open_run
 
-    folder = evaluate_on(open_run(run), name, split=split, limit=limit, stratified=stratified, submission=submission)
+    folder = evaluate_on(
+        open_run(run),
+        name,
+        split=split,
+        limit=limit,
+        stratified=stratified,
+        submission=submission,
+        replace_q=replace_q,
+    )
     if folder is not None:
         metrics_table(folder)
         announce(f"results: {folder}")
@@ -120,12 +136,15 @@ def evaluate_on(
     limit: int | None = None,
     stratified: bool = False,
     submission: Submission | None = None,
+    replace_q: str | None = None,
 ) -> Path | None:
     """Run one evaluation with progress, or find it on disk; its folder, or None where it was not to be finished."""
     from backends.names import parse_name
 
     submission = submission or Submission()
     if parse_name(backend).kind == "ibm":
+        if replace_q is not None:
+            raise UserError(f"--replace-q is for simulated backends; {backend} is hardware")
         from hybridq.cli.hardware import evaluate_on_hardware
 
         return evaluate_on_hardware(
@@ -138,9 +157,9 @@ def evaluate_on(
     with working("loading torch and qiskit"):
         from hybridq.evaluation.evaluate import evaluate as run_evaluation
         from hybridq.evaluation.evaluate import plan_evaluation
-    plan = plan_evaluation(run, backend, split=split, limit=limit, stratified=stratified)
+    plan = plan_evaluation(run, backend, split=split, limit=limit, stratified=stratified, replace_q=replace_q)
     if plan.finished:
-        announce(f"{plan.backend.name}: on disk already ({plan.folder})")
+        announce(f"{plan.label}: on disk already ({plan.folder})")
         return plan.folder
     with bars() as progress:
         return run_evaluation(plan, progress=progress)

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from hybridq.cli.options import Runs
+from hybridq.cli.study_table import plot, table
 
 app = typer.Typer(help="Many runs from one file: models, data sets, label fractions and seeds.", no_args_is_help=True)
 
@@ -32,12 +33,15 @@ def run(
 
     if (engine == "dask") != (address is not None):
         raise UserError("--engine dask and --address belong together; give both or neither")
-    study, cells = load_study(file)
+    study, cells = load_study(file, runs)
     with working("loading torch and qiskit"):
-        from hybridq.studies.grid import pending, run_study
+        from hybridq.studies.grid import pending, pending_encoders, run_study
     root = runs / study.name
-    waiting = len(pending(study, cells, root))
-    announce(f"{study.name}: {len(cells)} cells, {len(cells) - waiting} finished, {waiting} to run in {root}")
+    waiting = pending(study, cells, root)
+    encoders = pending_encoders(waiting, root)
+    first = f", {len(encoders)} shared encoder{'s' if len(encoders) > 1 else ''} first" if encoders else ""
+    finished = len(cells) - len(waiting)
+    announce(f"{study.name}: {len(cells)} cells, {finished} finished, {len(waiting)} to run in {root}{first}")
     done = 0
     try:
         with bars() as progress:
@@ -46,7 +50,7 @@ def run(
                 nonlocal done
                 done += 1
                 announce(f"{cell}: {'finished' if reason is None else f'failed: {reason}'}")
-                progress("cells", done, waiting)
+                progress("cells", done, len(encoders) + len(waiting))
 
             outcome = run_study(study, cells, root, address=address, jobs=jobs, report=report)
     except KeyboardInterrupt:
@@ -56,3 +60,47 @@ def run(
     if outcome.failed:
         announce(f"{len(outcome.failed)} failed: {', '.join(outcome.failed)}; why: {root / 'failures'}")
         raise typer.Exit(1)
+
+
+@app.command()
+def tune(
+    file: File,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Of each model and data set; default: what the file says.")
+    ] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Models side by side; default: what the cores allow.")] = None,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Search the study's tuning space for every model, with the same budget, by validation AUC.
+
+    No test image is used. Every trial is in tuning.csv of the study's folder, the best settings are in tuning.yaml,
+    which the study's cells take. The same command continues a killed search.
+    """
+    from hybridq.cli.console import announce, bars, working
+    from hybridq.studies.study import load_study
+
+    study, cells = load_study(file, runs, tuned=False)
+    with working("loading torch and qiskit"):
+        from hybridq.studies import tuning
+    root = runs / study.name
+    missing, total = tuning.count_missing(study, cells, root, trials)
+    announce(f"{study.name}: {total} trials, {total - missing} finished, {missing} to run in {root}")
+    done = 0
+    try:
+        with bars() as progress:
+
+            def report(trial: str, value: float | None) -> None:
+                nonlocal done
+                done += 1
+                announce(f"{trial}: {'failed' if value is None else f'validation AUC {value:.4f}'}")
+                progress("trials", done, missing)
+
+            chosen = tuning.tune(study, cells, root, trials=trials, jobs=jobs, report=report)
+    except KeyboardInterrupt:
+        announce("interrupted; the same command continues")
+        raise
+    announce(f"the best settings: {chosen}; all trials: {chosen.with_name(tuning.TRIALS)}")
+
+
+app.command()(table)
+app.command()(plot)

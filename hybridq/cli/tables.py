@@ -75,13 +75,16 @@ def comparison_tables(comparison: Comparison) -> None:
         for title, part in ERROR_PARTS.items():
             table.add_row(title, *(_part(b, part) for b in backends))
     table.add_row("shots", *(b.sampling for b in backends))
-    table.add_row("depth / 2q gates", *(f"{b.depth} / {b.two_qubit_gates}" for b in backends))
+    table.add_row(
+        "depth / 2q gates", *("–" if b.depth is None else f"{b.depth} / {b.two_qubit_gates}" for b in backends)
+    )
     table.add_row("seconds", *("–" if b.seconds is None else f"{b.seconds:.1f}" for b in backends))
     if any(b.hardware for b in backends):
         each = [b.quantum_seconds_per_image for b in backends]
         table.add_row("quantum seconds an image", *("–" if s is None else f"{s:.3f}" for s in each))
     console.print(table)
-    for sentence in [*comparison.notes, *hardware_sentences(comparison)]:
+    replaced = [r.sentence for r in comparison.replacements]
+    for sentence in [*comparison.notes, *hardware_sentences(comparison), *replaced]:
         console.print(sentence, markup=False)
 
 

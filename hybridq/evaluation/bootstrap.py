@@ -74,7 +74,7 @@ def resampled_metrics(labels: IntArray, probabilities: FloatArray, weights: NDAr
         specificity = (total - actual - called + right) / (total - actual)
         precision = np.where(called > 0, right / called, 0.0)
         f1 = 2 * right / (actual + called)
-        auc = np.stack([_weighted_auc(labels == c, probabilities[:, c], weights) for c in one_versus_rest], axis=1)
+        auc = np.stack([weighted_auc(labels == c, probabilities[:, c], weights) for c in one_versus_rest], axis=1)
     values = {
         "accuracy": accuracy,
         "auc": auc.mean(axis=1),
@@ -89,7 +89,7 @@ def resampled_metrics(labels: IntArray, probabilities: FloatArray, weights: NDAr
     return table
 
 
-def _weighted_auc(positive: NDArray[np.bool_], scores: FloatArray, weights: NDArray[np.float64]) -> FloatArray:
+def weighted_auc(positive: NDArray[np.bool_], scores: FloatArray, weights: NDArray[np.float64]) -> FloatArray:
     """Share of (positive, negative) pairs in the right order, ties half, for each row of ``weights``: (B,)."""
     rest = np.flatnonzero(~positive)
     rest = rest[np.argsort(scores[rest], kind="stable")]

@@ -13,11 +13,11 @@ import pandas as pd
 
 from hybridq.errors import UserError
 from hybridq.evaluation.bootstrap import draw, group_codes
+from hybridq.evaluation.interventions import Replacement, replacements
 from hybridq.evaluation.saved import SavedEvaluation, order, read_evaluation, sampling
-from hybridq.evaluation.statistics import Interval, proportion_with_interval
+from hybridq.evaluation.statistics import Interval, proportion_with_interval, verdict_of
 from hybridq.files import whole, write_json
 
-NO_DIFFERENCE = "no difference shown"
 _PLAIN = ("shots", "depth", "two_qubit_gates", "seconds", "quantum_seconds", "quantum_seconds_per_image")
 _PARTS = ("shot_noise", "predicted", "rest", "from_model")
 _SAME_ANGLES = 1e-3
@@ -82,6 +82,8 @@ class ComparedBackend:
     """For a device with values drawn from shots, where the reference is exact."""
     hardware: dict[str, Any] | None
     """Jobs, patches, drift and service of an evaluation that was sent to a device; else None."""
+    replaces_q: bool = False
+    """Whether q was replaced before the decision."""
 
     @property
     def quantum_seconds_per_image(self) -> float | None:
@@ -94,10 +96,7 @@ class ComparedBackend:
         """``lower``, ``higher``, or that no difference is shown: the interval of the change holds 0."""
         if self.changes is None:
             return "reference"
-        change = self.changes[metric]
-        if change["low"] <= 0 <= change["high"]:
-            return NO_DIFFERENCE
-        return "higher" if change["value"] > 0 else "lower"
+        return verdict_of(self.changes[metric])
 
 
 @dataclass(frozen=True)
@@ -114,11 +113,18 @@ class Comparison:
     backends: tuple[ComparedBackend, ...]
     notes: tuple[str, ...] = ()
     """What has to be said with the metrics, a sentence each."""
+    replacements: tuple[Replacement, ...] = ()
+    """What becomes of the decisions of each backend when q is replaced, where that was evaluated."""
+
+    @property
+    def others(self) -> tuple[ComparedBackend, ...]:
+        """The backends beside the reference, without those where q was replaced."""
+        return tuple(b for b in self.backends[1:] if not b.replaces_q)
 
     def frame(self) -> pd.DataFrame:
         """Tidy: one row a backend and quantity, with columns backend, kind, quantity, value, low, high, change,
         change_low, change_high, verdict; empty where it does not apply. ⟨Z⟩ errors are ``z0_mean_error``,
-        ``z0_rms_error`` and so on."""
+        ``z0_rms_error`` and so on; ``auc, q shuffled`` is the change of AUC when the q of this backend is shuffled."""
         rows: list[dict[str, Any]] = []
         for b in self.backends:
             for name in b.metrics:
@@ -137,6 +143,12 @@ class Comparison:
             if b.flips is not None:
                 rows.append({"backend": b.backend, "kind": b.kind, "quantity": "flips", **_limits(b.flips)})
             rows += [{"backend": b.backend, "kind": b.kind, "quantity": k, "value": v} for k, v in plain.items()]
+        for r in self.replacements:
+            for name, change in r.changes.items():
+                row = {f"change{suffix}": limit for suffix, limit in _suffixed(change)} | {"verdict": r.verdict(name)}
+                rows.append({"backend": r.backend, "kind": r.kind, "quantity": f"{name}, {r.title}", **row})
+            quantity = f"flips, {r.title}"
+            rows.append({"backend": r.backend, "kind": r.kind, "quantity": quantity, **_limits(r.flips)})
         columns = ["value", "low", "high", "change", "change_low", "change_high", "verdict"]
         return pd.DataFrame(rows, columns=["backend", "kind", "quantity", *columns])
 
@@ -171,6 +183,7 @@ class Comparison:
                 }
                 for b in self.backends
             ],
+            **({"q_replaced": [r.as_dict() for r in self.replacements]} if self.replacements else {}),
         }
 
 
@@ -187,8 +200,8 @@ def compare(evaluations: Sequence[SavedEvaluation], *, seed: int = 0) -> Compari
     """
     if len(evaluations) < 2:
         raise UserError("a comparison needs at least two evaluations; name another --backend")
-    noiseless = [e for e in evaluations if e.kind == "noiseless"]
-    reference = (noiseless or list(evaluations))[0]
+    # Of evaluations that rank alike, the first that was named.
+    reference = min(evaluations, key=lambda e: (e.intervention is not None, e.kind != "noiseless"))
     others = sorted((e for e in evaluations if e is not reference), key=order)
     for first, second in pairwise(sorted([reference, *others], key=lambda e: e.backend)):
         if first.backend == second.backend:
@@ -207,6 +220,7 @@ def compare(evaluations: Sequence[SavedEvaluation], *, seed: int = 0) -> Compari
             _compared(reference, None, seed),
             *(_compared(e, reference, seed, noise_model(e, others)) for e in others),
         ),
+        replacements=replacements([reference, *others], seed),
     )
 
 
@@ -225,7 +239,8 @@ def noise_model(evaluation: SavedEvaluation, others: Sequence[SavedEvaluation]) 
         return None
     device = str(hardware["device"])
     names = (f"{device}@noise", device.replace("ibm_", "fake_", 1))
-    found = [e for name in names for e in sorted(others, key=order) if _base(e) == name and not _scaled(e)]
+    plain = [e for e in sorted(others, key=order) if e.intervention is None and not _scaled(e)]
+    found = [e for name in names for e in plain if _base(e) == name]
     return min(found, key=lambda e: (names.index(_base(e)), e.record.get("shots") is not None), default=None)
 
 
@@ -354,6 +369,7 @@ def _compared(
         quantum_seconds=record.get("quantum_seconds"),
         error_parts=parts,
         hardware=record.get("hardware"),
+        replaces_q=evaluation.intervention is not None,
     )
 
 

@@ -5,9 +5,7 @@ The same three steps on hardware, where days may lie between them, are in :mod:`
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +18,13 @@ from backends import open_backend
 from backends.contract import Backend, CircuitProgram, CompiledCircuit
 from backends.names import parse_name
 from backends.record import versions
-from hybridq.config import Data
-from hybridq.data.cache import open_images
-from hybridq.data.images import Images, read_files
-from hybridq.data.manifest import Manifest
-from hybridq.data.sources import load_manifest
+from hybridq.data.images import read_files
 from hybridq.data.transforms import to_float
 from hybridq.errors import UserError
+from hybridq.evaluation.explanations import save_explanations
+from hybridq.evaluation.features import representations, save_stability
+from hybridq.evaluation.images import Progress, features_of, images_of, locate
+from hybridq.evaluation.interventions import INTERVENTIONS, intervened, shuffled_rows
 from hybridq.evaluation.selection import (
     Selection,
     choose_images,
@@ -36,16 +34,16 @@ from hybridq.evaluation.selection import (
     write_evaluation,
 )
 from hybridq.evaluation.tasks import task_named
+from hybridq.evaluation.training_mean import training_mean
 from hybridq.models import Classifier
 from hybridq.models.objective import objective_of
+from hybridq.models.registry import has_place_for_circuit
 from hybridq.models.saved import circuit_spec, has_circuit, load_model
 from hybridq.quantum.exact import run_exactly, takes_over
 from hybridq.quantum.layer import QuantumLayer
 from hybridq.runs import Run
 
-BATCH = 256
 NOISELESS = "aer"
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -58,6 +56,13 @@ class Evaluation:
     """None where the model has no circuit: nothing runs on the backend then."""
     selection: Selection
     folder: Path
+    replace_q: str | None = None
+    """How q is replaced (``INTERVENTIONS``), if at all."""
+
+    @property
+    def label(self) -> str:
+        """What results call it: the backend's name, and how q was replaced."""
+        return intervened(self.backend.name, self.replace_q)
 
     @property
     def finished(self) -> bool:
@@ -66,21 +71,37 @@ class Evaluation:
 
 
 def plan_evaluation(
-    run: Run, backend_name: str, *, split: str = "test", limit: int | None = None, stratified: bool = False
+    run: Run,
+    backend_name: str,
+    *,
+    split: str = "test",
+    limit: int | None = None,
+    stratified: bool = False,
+    replace_q: str | None = None,
 ) -> Evaluation:
     """Open the backend and choose the images; nothing is run or written.
 
-    ``limit`` takes that many images, drawn with the run's seed, as in :func:`choose_images`.
+    ``limit`` takes that many images, drawn with the run's seed, as in :func:`choose_images`. ``replace_q`` is one of
+    ``INTERVENTIONS``; since the training mean is of the noiseless simulator, q replaced by it is one evaluation, of
+    ``aer``, whichever backend is named.
+
     Raises :class:`UserError` when the data no longer hold the run's images, when the split does not exist or when the
-    limit leaves a class empty, and for hardware.
+    limit leaves a class empty, for hardware, and for ``replace_q`` of a model that has no q.
     """
     experiment = run.experiment()
     if parse_name(backend_name).kind == "ibm":
         raise UserError(f"{backend_name} is hardware, which hybridq.evaluation.hardware evaluates")
     backend = open_backend(backend_name, seed=experiment.seed)
     program = circuit_of(run) if backend_name != NOISELESS or has_circuit(experiment.model) else None
+    if replace_q is not None:
+        if replace_q not in INTERVENTIONS:
+            raise UserError(f"--replace-q {replace_q}: allowed are {', '.join(INTERVENTIONS)}")
+        if not has_place_for_circuit(experiment.model):
+            raise UserError(f"{run.folder}: its model has neither a circuit nor anything in its place, so no q")
+        if replace_q == "mean":
+            backend = open_backend(NOISELESS, seed=experiment.seed)
     selection = choose_images(run, split, limit, stratified)
-    _image_positions(run, selection)
+    locate(run, selection)
     key = {
         "backend": backend.name,
         "split": split,
@@ -90,8 +111,10 @@ def plan_evaluation(
     }
     if "@" in backend.name:  # another calibration is another evaluation
         key["calibrated"] = getattr(backend, "calibrated", None)
-    folder = run.evaluations / folder_name(backend.name, key_of(key))
-    return Evaluation(run, backend, program, selection, folder)
+    if replace_q is not None:
+        key["replace_q"] = replace_q
+    folder = run.evaluations / folder_name(intervened(backend.name, replace_q), key_of(key))
+    return Evaluation(run, backend, program, selection, folder, replace_q)
 
 
 def circuit_of(run: Run) -> CircuitProgram:
@@ -106,24 +129,34 @@ def evaluate(evaluation: Evaluation, *, progress: Progress) -> Path:
     """Run it, write its folder whole, and return the folder; a finished one is returned as it is."""
     if evaluation.finished:
         return evaluation.folder
-    run, backend, selection = evaluation.run, evaluation.backend, evaluation.selection
-    compiled = None if evaluation.program is None else backend.compile(evaluation.program)
+    run, selection = evaluation.run, evaluation.selection
+    program = None if evaluation.replace_q == "mean" else evaluation.program
+    compiled = None if program is None else evaluation.backend.compile(program)
     model = load_model(run)
     h, u = _angles(run, selection, model, progress)
-    if compiled is None:
-        q, record = _classical_values(backend, model, u)
-        standard_errors = np.zeros_like(q)
-    else:
-        q, record, standard_errors = _expectations(backend, compiled, model, u, progress)
+    q, record, standard_errors = _values(evaluation, compiled, model, u, progress)
+    probabilities, features = _decide(model, selection.task, h, q)
+
+    def describe(folder: Path) -> None:
+        images = images_of(run, selection, progress)
+        progress("explaining", 0, 2)
+        save_explanations(folder, model, images, selection, probabilities)
+        progress("explaining", 1, 2)
+        save_stability(folder, model, images, run.experiment())
+        progress("explaining", 2, 2)
+
     return write_evaluation(
         evaluation.folder,
         selection,
         angles=u,
         values=q,
         standard_errors=standard_errors,
-        probabilities=_decide(model, selection.task, h, q),
+        probabilities=probabilities,
         record=record,
         seed=run.experiment().seed,
+        features=features,
+        # Noise changes q alone; gradients and features are those of the noiseless circuit.
+        describe=describe if evaluation.label == NOISELESS else None,
     )
 
 
@@ -136,8 +169,11 @@ def compute_angles(
     return h.numpy(), u, _weights(model)
 
 
-def decide(run: Run, features: NDArray[np.float32], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Probabilities, a column for each class or label, from features (N, d) and expectation values (N, Q)."""
+def decide(
+    run: Run, features: NDArray[np.float32], values: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], dict[str, NDArray[Any]]]:
+    """Probabilities, a column for each class or label, from features (N, d) and expectation values (N, Q); and what
+    features.npz holds."""
     return _decide(load_model(run), run.task(), torch.from_numpy(features), values)
 
 
@@ -156,29 +192,6 @@ def predict_files(run: Run, paths: list[Path]) -> pd.DataFrame:
     return pd.concat([result, pd.DataFrame(probabilities, columns=classes)], axis=1)
 
 
-@lru_cache(maxsize=1)
-def _manifest(data: Data, seed: int) -> Manifest:
-    """Several backends are evaluated on the same images, and checking a source reads every file of it."""
-    return load_manifest(data.source, data, seed)
-
-
-def _image_positions(run: Run, selection: Selection) -> tuple[Manifest, NDArray[np.int64]]:
-    """The data as they are now, and where in their table the images stand.
-
-    Raises :class:`UserError` where some are no longer there.
-    """
-    experiment = run.experiment()
-    manifest = _manifest(experiment.data, experiment.seed)
-    position = {name: index for index, name in enumerate(manifest.table["id"])}
-    lost = [name for name in selection.ids if name not in position]
-    if lost:
-        raise UserError(
-            f"{experiment.data.source}: {len(lost)} of the run's {selection.split} images are no longer there, such as "
-            f"{min(lost)}"
-        )
-    return manifest, np.array([position[name] for name in selection.ids])
-
-
 _Angles = tuple[torch.Tensor, NDArray[np.float64]]
 _last_angles: dict[tuple[str, tuple[str, ...]], _Angles] = {}
 """Features and angles of the last weights and samples: they do not depend on the backend."""
@@ -188,20 +201,39 @@ def _angles(run: Run, selection: Selection, model: Classifier, progress: Progres
     key = (weights_digest(run), tuple(selection.ids))
     if key not in _last_angles:
         _last_angles.clear()
-        manifest, positions = _image_positions(run, selection)
-        images = open_images(manifest, run.experiment().data, progress=partial(progress, "decoding images"))
-        _last_angles[key] = _compute_angles(model, images.view(positions), progress)
+        h = features_of(run, model, images_of(run, selection, progress), progress, "computing angles")
+        with torch.inference_mode():
+            _last_angles[key] = h, model.angles(h).double().numpy()
     return _last_angles[key]
 
 
-def _compute_angles(model: Classifier, images: Images, progress: Progress) -> _Angles:
-    features = []
-    with torch.inference_mode():
-        for start in range(0, len(images), BATCH):
-            features.append(model.features(to_float(images[start : start + BATCH])))
-            progress("computing angles", min(start + BATCH, len(images)), len(images))
-        h = torch.cat(features)
-        return h, model.angles(h).double().numpy()
+def _values(
+    evaluation: Evaluation,
+    compiled: CompiledCircuit | None,
+    model: Classifier,
+    u: NDArray[np.float64],
+    progress: Progress,
+) -> tuple[NDArray[np.float64], dict[str, Any], NDArray[np.float64]]:
+    """q (N, Q) as the decision is given it, what ran, and the standard errors of q."""
+    run, backend, by = evaluation.run, evaluation.backend, evaluation.replace_q
+    intervention: dict[str, Any] = {"replace_q": by, "backend": backend.name}
+    if by == "mean":
+        mean, images = training_mean(run, model, progress)
+        record = _nothing_ran(backend, f"q is its mean over {images:,} training images on the noiseless simulator")
+        record |= {"backend": evaluation.label, "intervention": intervention | {"mean": mean.tolist()}}
+        q = np.tile(mean, (len(u), 1))
+        return q, record, np.zeros_like(q)
+    if compiled is None:
+        q = _classical_values(model, u)
+        record, errors = _nothing_ran(backend, "the model has no circuit; nothing ran on the backend"), np.zeros_like(q)
+    else:
+        q, record, errors = _expectations(backend, compiled, model, u, progress)
+    if by == "shuffle":
+        seed = run.experiment().seed
+        given = shuffled_rows(len(q), seed)
+        record |= {"backend": evaluation.label, "intervention": intervention | {"seed": seed}}
+        q, errors = q[given], errors[given]
+    return q, record, errors
 
 
 def _expectations(
@@ -218,13 +250,14 @@ def _expectations(
     return result.values, record, result.standard_errors
 
 
-def _classical_values(
-    backend: Backend, model: Classifier, u: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], dict[str, Any]]:
-    """What stands in the circuit's place gives, and a record that says that there is no circuit."""
+def _classical_values(model: Classifier, u: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What stands in the circuit's place gives."""
     with torch.inference_mode():
-        values = model.circuit(torch.as_tensor(u, dtype=torch.float32)).double().numpy()
-    record = {
+        return model.circuit(torch.as_tensor(u, dtype=torch.float32)).double().numpy()
+
+
+def _nothing_ran(backend: Backend, note: str) -> dict[str, Any]:
+    return {
         "backend": backend.name,
         "kind": backend.kind,
         "simulated": backend.simulated,
@@ -232,9 +265,8 @@ def _classical_values(
         "circuits": 0,
         "executions": 0,
         "quantum_seconds": 0.0,
-        "note": "the model has no circuit; nothing ran on the backend",
+        "note": note,
     }
-    return values, record
 
 
 def _weights(model: Classifier) -> NDArray[np.float64]:
@@ -243,7 +275,10 @@ def _weights(model: Classifier) -> NDArray[np.float64]:
     return model.circuit.weight.detach().double().numpy()
 
 
-def _decide(model: Classifier, task: str, h: torch.Tensor, q: NDArray[np.float64]) -> NDArray[np.float64]:
+def _decide(
+    model: Classifier, task: str, h: torch.Tensor, q: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], dict[str, NDArray[Any]]]:
     with torch.inference_mode():
-        logits = model.decide(h, torch.as_tensor(q, dtype=h.dtype))
-        return objective_of(task).probabilities(logits.double()).numpy()
+        values = torch.as_tensor(q, dtype=h.dtype)
+        probabilities = objective_of(task).probabilities(model.decide(h, values).double()).numpy()
+        return probabilities, representations(model, h, values)

@@ -260,7 +260,7 @@ def finish(evaluation: HardwareEvaluation, result: ExecutionResult) -> Path:
     task = open_task(evaluation)
     features, angles = _read_inputs(evaluation)
     collected = collect(task, result)
-    probabilities = decide(evaluation.run, features, collected.values)
+    probabilities, representations = decide(evaluation.run, features, collected.values)
     return write_evaluation(
         evaluation.folder,
         evaluation.selection,
@@ -270,6 +270,7 @@ def finish(evaluation: HardwareEvaluation, result: ExecutionResult) -> Path:
         probabilities=probabilities,
         record=_record(evaluation, task, result, collected),
         seed=evaluation.run.experiment().seed,
+        features=representations,
     )
 
 

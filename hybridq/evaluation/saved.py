@@ -48,6 +48,12 @@ class SavedEvaluation:
         return str(self.record["backend"])
 
     @property
+    def intervention(self) -> dict[str, Any] | None:
+        """How q was replaced, and the backend it was of; None where it was not."""
+        found: dict[str, Any] | None = self.record.get("intervention")
+        return found
+
+    @property
     def task(self) -> Task:
         """What was decided."""
         return _task(self.record)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -93,11 +94,14 @@ def write_evaluation(
     probabilities: FloatArray,
     record: dict[str, Any],
     seed: int,
+    features: Mapping[str, Any],
+    describe: Callable[[Path], None] | None = None,
 ) -> Path:
-    """Write an evaluation folder, whole or not at all: predictions, expectation values, record, metrics.
+    """Write an evaluation folder, whole or not at all: predictions, expectation values, features, record, metrics.
 
     ``angles``, ``values`` and ``standard_errors`` have shape (N, Q), ``probabilities`` a column for each class or
-    label; ``seed`` decides the resamples of the intervals.
+    label; ``seed`` decides the resamples of the intervals. ``features`` are arrays by name;
+    ``describe`` writes more files into the folder before it gets its name.
     """
     table, task = selection.rows, task_named(selection.task)
     metrics = task.evaluate(
@@ -120,6 +124,9 @@ def write_evaluation(
     try:
         task.predictions(table, probabilities).to_csv(partial / "predictions.csv", index=False)
         np.savez(partial / "expectations.npz", angles=angles, values=values, standard_errors=standard_errors)
+        np.savez(partial / "features.npz", **features)
+        if describe is not None:
+            describe(partial)
         write_json(partial / "record.json", record)
         write_json(partial / "metrics.json", metrics)
         try:

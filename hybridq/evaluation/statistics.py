@@ -41,6 +41,22 @@ class Interval(TypedDict):
     method: str
 
 
+NO_DIFFERENCE = "no difference shown"
+
+
+def verdict_of(change: Interval) -> str:
+    """``lower``, ``higher``, or that no difference is shown: the interval of the change holds 0."""
+    if change["low"] <= 0 <= change["high"]:
+        return NO_DIFFERENCE
+    return "higher" if change["value"] > 0 else "lower"
+
+
+def signed(value: float) -> str:
+    """A change with its sign, three decimals; a true minus sign, none on zero."""
+    text = f"{value:+.3f}"
+    return "0.000" if text in {"+0.000", "-0.000"} else text.replace("-", "−")
+
+
 class LabelMetrics(TypedDict):
     """One label of images that have several."""
 

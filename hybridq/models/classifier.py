@@ -49,6 +49,10 @@ class Classifier(nn.Module, ABC):
     def quantum_branch(self, h: Tensor, q: Tensor) -> tuple[float, float]:
         """Its strength α and its share of the fused features, see ``ResidualFusion.quantum_share``."""
 
+    def fused(self, h: Tensor, q: Tensor) -> Tensor | None:
+        """h̃ of eq. 13, (N, d); None where the model fuses nothing."""
+        return None
+
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, classes)."""
         return self.logits(self.features(images))

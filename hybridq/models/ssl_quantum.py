@@ -31,6 +31,10 @@ class SSLQuantum(HybridModel):
         """Logits of eq. 14 from h (N, d) and q (N, Q): fusion (eq. 13), batch normalisation, dropout, linear."""
         return self.head(self.fusion(h, q))
 
+    def fused(self, h: Tensor, q: Tensor) -> Tensor:
+        """h̃ = h + α·W_r q (eq. 13), (N, d)."""
+        return self.fusion(h, q)
+
     def quantum_branch(self, h: Tensor, q: Tensor) -> tuple[float, float]:
         """α and ‖α·W_r(q - q̄)‖ / ‖h - h̄‖ over the samples."""
         return float(self.fusion.alpha.detach()), self.fusion.quantum_share(h, q)

@@ -14,7 +14,6 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from hybridq.evaluation.compare import (
-    NO_DIFFERENCE,
     ComparedBackend,
     Comparison,
     ErrorParts,
@@ -23,8 +22,9 @@ from hybridq.evaluation.compare import (
     root,
 )
 from hybridq.evaluation.saved import SavedEvaluation, read_evaluations, sampling
-from hybridq.evaluation.statistics import Interval
+from hybridq.evaluation.statistics import NO_DIFFERENCE, Interval, signed
 from hybridq.reports import figures
+from hybridq.reports.representation import Representation, representation
 from hybridq.reports.style import colour, css_name, inline_svg
 from hybridq.reports.tasks import View, view_of
 from hybridq.runs import Run
@@ -56,6 +56,8 @@ class Results:
     """Confusion matrices, or figures by label."""
     scatters: list[Drawn]
     devices: list[Device]
+    representation: Representation
+    """Of the first evaluation, the noiseless one where there is one."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,7 @@ def _results(evaluations: list[SavedEvaluation], classes: Sequence[str], view: V
     if comparison is not None:
         reference = next(e for e in evaluations if e.backend == comparison.reference)
         for i, e in enumerate(evaluations):
-            if e is not reference:
+            if e is not reference and e.intervention is None:
                 alt = f"Scatter of ⟨Z⟩ of every qubit and image, {reference.backend} across, {e.backend} upwards."
                 scatters.append(drawn(figures.z_scatter(reference, e, i), f"z{i}", "", alt))
     counted = f"{len(first.ids):,} images" + ("" if selection == "all" else f" ({selection})")
@@ -170,6 +172,7 @@ def _results(evaluations: list[SavedEvaluation], classes: Sequence[str], view: V
         details=details,
         scatters=scatters,
         devices=_devices(evaluations, comparison),
+        representation=representation(first, classes, name, seed),
     )
 
 
@@ -240,8 +243,9 @@ def summary(results: list[Results], view: View) -> list[str]:
     found = ", ".join(f"{title} {with_interval(metrics['metrics'][name])}" for name, title in view.lead)
     what = f"{metrics['n']:,} {reference.record['split']} images{of_groups}"
     sentences = [f"On {what}, {figures.backend_label(reference)}: {found}."]
-    for backend in largest.comparison.backends[1:] if largest.comparison else ():
-        sentences.append(_change_sentence(backend, metrics["n"]))
+    if largest.comparison is not None:
+        sentences += [_change_sentence(backend, metrics["n"]) for backend in largest.comparison.others]
+        sentences += [r.sentence for r in largest.comparison.replacements if r.by == "mean"]
     return sentences
 
 
@@ -287,12 +291,6 @@ def limits(results: list[Results], data: dict[str, Any], qubits: int | None) -> 
 def with_interval(interval: Interval) -> str:
     """Value and 95 % interval, three decimals."""
     return f"{interval['value']:.3f} [{interval['low']:.3f}, {interval['high']:.3f}]"
-
-
-def signed(value: float) -> str:
-    """A change with its sign, three decimals; a true minus sign, none on zero."""
-    text = f"{value:+.3f}"
-    return "0.000" if text in {"+0.000", "-0.000"} else text.replace("-", "−")
 
 
 def root_mean_square(square: float | None) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from hybridq.evaluation.compare import NO_DIFFERENCE
 from hybridq.evaluation.multilabel import OF_LABELS
+from hybridq.evaluation.statistics import NO_DIFFERENCE, signed
 from hybridq.evaluation.tasks import task_named
 from hybridq.files import write_text
 from hybridq.reports import content
@@ -73,7 +73,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["breakable"] = lambda name: escape(name).replace(",", Markup(",<wbr>"))
-    environment.filters["signed"] = content.signed
+    environment.filters["signed"] = signed
     environment.filters["why_undefined"] = undefined
     environment.filters["root"] = content.root_mean_square
     environment.filters["moment"] = content.moment

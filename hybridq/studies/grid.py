@@ -14,10 +14,7 @@ from hybridq.config import dump_experiment, parse_experiment
 from hybridq.errors import UserError
 from hybridq.files import write_text
 from hybridq.runs import Run, cores
-from hybridq.studies.study import Cell, Study
-
-FAILURE = "failure.txt"
-"""In the folder of failures, by cell: why it failed."""
+from hybridq.studies.study import CHOSEN, Cell, Study
 
 Report = Callable[[str, str | None], None]
 """Called with the name of each cell that ended, and why it failed or None."""
@@ -37,10 +34,22 @@ def pending(study: Study, cells: Sequence[Cell], root: Path) -> list[Cell]:
     return [cell for cell in cells if not is_finished(study, cell, root)]
 
 
+def pending_encoders(cells: Sequence[Cell], root: Path) -> list[Cell]:
+    """The shared encoders of these cells that are not trained yet; they come first."""
+    encoders = {cell.encoder.name: cell.encoder for cell in cells if cell.encoder is not None}
+    return [encoder for encoder in encoders.values() if not Run(root / encoder.name).finished]
+
+
 def is_finished(study: Study, cell: Cell, root: Path) -> bool:
     """Whether the cell is trained and evaluated on every backend of the study."""
     marker = _marker(root, cell.name)
     return marker.is_file() and set(marker.read_text(encoding="utf-8").split()) >= {study.split, *study.backends}
+
+
+def failures(root: Path) -> dict[str, str]:
+    """Why cells failed, a sentence by cell; those that were run again and finished are not among them."""
+    files = sorted((root / "failures").glob("*.txt"))
+    return {file.stem: file.read_text(encoding="utf-8").strip().splitlines()[-1] for file in files}
 
 
 def run_study(
@@ -58,27 +67,32 @@ def run_study(
         root: the study's folder; each cell is a run folder in it, which a cluster's workers must see too.
         address: of a Dask scheduler; None runs processes on this machine.
         jobs: processes on this machine; None: as many as have ``study.threads`` cores each.
-        report: called as cells end.
+        report: called as cells, and the encoders that they share, end.
 
     Raises:
-        UserError: the cluster cannot be reached, or a folder in ``root`` holds another configuration.
+        UserError: the cluster cannot be reached, a folder in ``root`` holds another configuration, or what the study
+            tunes is not tuned.
     """
     from joblib import Parallel, delayed
 
+    if study.tuning is not None and not (root / CHOSEN).is_file():
+        raise UserError(f"{root / CHOSEN}: is missing; hybridq study tune makes it, from validation images alone")
     waiting = pending(study, cells, root)
-    for cell in waiting:
-        _check_same(Run(root / cell.name), cell)
-    tasks = [
-        delayed(run_cell)(dump_experiment(cell.experiment), str(root.resolve()), study.backends, study.split)
-        for cell in waiting
-    ]
+    encoders = pending_encoders(waiting, root)
+    for cell in (*encoders, *waiting):
+        check_same(Run(root / cell.name), cell)
     failed = {}
-    with _engine(address):
+    with engine(address):
         workers = None if address else jobs or max(1, cores() // study.threads)
-        for name, reason in Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1)(tasks):
-            if reason is not None:
-                failed[name] = reason
-            report(name, reason)
+        for some, backends in ((encoders, ()), (waiting, study.backends)):
+            tasks = [
+                delayed(run_cell)(dump_experiment(cell.experiment), str(root.resolve()), backends, study.split)
+                for cell in some
+            ]
+            for name, reason in Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1)(tasks):
+                if reason is not None:
+                    failed[name] = reason
+                report(name, reason)
     return Outcome(tuple(cell.name for cell in cells if is_finished(study, cell, root)), failed)
 
 
@@ -103,17 +117,25 @@ def run_cell(configuration: str, root: str, backends: Sequence[str], split: str)
     return name, None
 
 
+def check_same(run: Run, cell: Cell) -> None:
+    """Raise :class:`UserError` where the folder holds a run with another configuration than the cell's."""
+    if run.config.exists() and run.experiment() != cell.experiment:
+        raise UserError(f"{run.folder}: holds a run with another configuration; choose another name of the study")
+
+
 def _train_and_evaluate(configuration: str, folder: Path, backends: Sequence[str], split: str) -> None:
     from hybridq.evaluation.evaluate import evaluate, plan_evaluation
+    from hybridq.models.saved import has_circuit
     from hybridq.training.train import train
 
     run = train(parse_experiment(configuration), folder, announce=_quiet, progress=_quiet)
-    for backend in backends:
+    for backend in backends if has_circuit(run.experiment().model) else backends[:1]:
         evaluate(plan_evaluation(run, backend, split=split), progress=_quiet)
 
 
 @contextmanager
-def _engine(address: str | None) -> Iterator[None]:
+def engine(address: str | None) -> Iterator[None]:
+    """Where joblib runs what follows: processes on this machine, or the Dask cluster of that address."""
     from joblib import parallel_config
 
     if address is None:
@@ -130,11 +152,6 @@ def _engine(address: str | None) -> Iterator[None]:
         raise UserError(f"--address {address}: no Dask scheduler answers there ({error})") from None
     with client, parallel_config(backend="dask"):
         yield
-
-
-def _check_same(run: Run, cell: Cell) -> None:
-    if run.config.exists() and run.experiment() != cell.experiment:
-        raise UserError(f"{run.folder}: holds a run with another configuration; choose another name of the study")
 
 
 def _marker(root: Path, cell: str) -> Path:

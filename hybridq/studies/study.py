@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
@@ -15,8 +15,40 @@ from hybridq.config import Experiment, Section, parse_experiment, sentences
 from hybridq.errors import UserError
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._]*$", max_length=40)]
+CHOSEN: Final = "tuning.yaml"
+"""In a study's folder: what was tuned, by model and data set."""
 Overrides = dict[str, Any]
 """Keys of the experiment's configuration, such as ``model.alpha: 0``."""
+
+
+class Choice(Section):
+    """The values of one tuned key: between ``low`` and ``high``, or one of ``choices``."""
+
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    """Even over the logarithm."""
+    choices: tuple[float | int | str | bool, ...] | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Choice:
+        if self.choices is not None:
+            if not self.choices or self.log or (self.low, self.high) != (None, None):
+                raise ValueError("choices: at least one, and neither low, high nor log beside them")
+        elif self.low is None or self.high is None or not self.low < self.high:
+            raise ValueError("expected choices, or low and a greater high")
+        elif self.log and self.low <= 0:
+            raise ValueError("low: above 0 where log is true")
+        return self
+
+
+class Tuning(Section):
+    """The same search for every model: on validation images alone, before the study runs."""
+
+    space: Annotated[dict[str, Choice], Field(min_length=1)]
+    """By key of the experiment's configuration, such as ``train.head_learning_rate``."""
+    trials: Annotated[int, Field(ge=1)] = 20
+    """Of every model on every data set."""
 
 
 class Study(Section):
@@ -41,6 +73,11 @@ class Study(Section):
     split: str = "test"
     threads: Annotated[int, Field(ge=1)] = 1
     """Of every cell; as many cells run side by side as there are cores for."""
+    encoder: Overrides | None = None
+    """One encoder for all seeds and models with that backbone, pretrained first, with these changes to the base; splits
+    that are drawn are then the same for all seeds."""
+    tuning: Tuning | None = None
+    """Keys that are tuned for every model; drawn splits are then the same for all seeds."""
     equivalence_margin: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Two models whose difference in AUC lies within ± this are called equivalent; None: that is not tested."""
 
@@ -50,6 +87,11 @@ class Study(Section):
             raise ValueError(f"main: {self.main} is none of the models {', '.join(self.models)}")
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError("seeds: a seed is listed twice")
+        fixed = {"the study's set": self.set, **{f"the model {name}": changes for name, changes in self.models.items()}}
+        for key in self.tuning.space if self.tuning else ():
+            for who, changes in fixed.items():
+                if key in changes:
+                    raise ValueError(f"tuning.space: {key} is also set by {who}; tune it or set it")
         return self
 
     @property
@@ -67,14 +109,19 @@ class Cell:
     label_fraction: float
     seed: int
     experiment: Experiment
+    encoder: Cell | None = None
+    """The run whose encoder it takes, where the study has one."""
 
     @property
     def name(self) -> str:
         return self.experiment.name
 
 
-def load_study(path: Path) -> tuple[Study, list[Cell]]:
+def load_study(path: Path, runs: Path = Path("runs"), *, tuned: bool = True) -> tuple[Study, list[Cell]]:
     """A study and its cells, seeds varying slowest, so that a study that is stopped early has whole seeds.
+
+    ``runs`` is where the study's folder lies: what was tuned is read from it, and a shared encoder is expected in it.
+    ``tuned=False`` gives the cells as they are before tuning.
 
     Raises :class:`UserError` naming file and key, also for cells whose configuration is not valid.
     """
@@ -85,19 +132,61 @@ def load_study(path: Path) -> tuple[Study, list[Cell]]:
         raise UserError(sentences(str(path), error, Study)) from None
     base = path.parent / study.base
     text = yaml.safe_dump(_read(base))
-    return study, list(_cells(study, text, f"{path} over {base}"))
+    root = runs / study.name
+    chosen = _chosen(study, root / CHOSEN) if tuned else {}
+    return study, list(_cells(study, text, chosen, root.resolve(), f"{path} over {base}"))
 
 
-def _cells(study: Study, base: str, where: str) -> Iterator[Cell]:
+def _chosen(study: Study, file: Path) -> dict[str, dict[str, Overrides]]:
+    """What was tuned, by model and data set; empty where nothing is, or not yet."""
+    if study.tuning is None or not file.is_file():
+        return {}
+    tree = _read(file)
+    if tree["space"] != study.tuning.model_dump(mode="json")["space"]:
+        raise UserError(f"{file}: was tuned in another space than the study has; remove it to tune again")
+    chosen: dict[str, dict[str, Overrides]] = tree["chosen"]
+    for model, data in product(study.models, study.data):
+        if data not in chosen.get(model, {}):
+            raise UserError(f"{file}: has nothing for the model {model} on {data}; remove it to tune that, too")
+    return chosen
+
+
+def _cells(study: Study, base: str, chosen: dict[str, dict[str, Overrides]], root: Path, where: str) -> Iterator[Cell]:
+    def experiment(name: str, *changes: Overrides) -> Experiment:
+        same_splits = {"data.seed": study.seeds[0]} if study.encoder is not None or study.tuning is not None else {}
+        settings: Overrides = dict(same_splits)
+        for some in (study.set, *changes, {"name": name, "train.threads": study.threads}):
+            settings |= some
+        overrides = [f"{key}={yaml.safe_dump(value, default_flow_style=True)}" for key, value in settings.items()]
+        return parse_experiment(base, overrides, where=f"{where}, cell {name}")
+
+    encoders = {}
+    if study.encoder is not None:
+        brief = {"train.epochs": 1, "train.unfreeze": "none"}  # only stage 1 counts
+        for data, data_set in study.data.items():
+            name, seed = f"encoder-{data}", study.seeds[0]
+            found = experiment(name, data_set, brief, study.encoder, {"seed": seed})
+            if found.pretrain.epochs == 0:
+                raise UserError(f"{where}, cell {name}: pretrain.epochs = 0; a shared encoder is pretrained")
+            encoders[data] = Cell("encoder", data, 1.0, seed, found)
     grid = product(study.seeds, study.data.items(), study.label_fractions, study.models.items())
     for seed, (data, data_set), fraction, (model, changes) in grid:
         share = [] if study.label_fractions == (1.0,) else [f"{fraction:g}"]
         name = "-".join([model, data, *share, f"s{seed}"])
-        of_cell = {"name": name, "seed": seed, "data.label_fraction": fraction, "train.threads": study.threads}
-        settings = {**study.set, **data_set, **changes, **of_cell}
-        overrides = [f"{key}={yaml.safe_dump(value, default_flow_style=True)}" for key, value in settings.items()]
-        experiment = parse_experiment(base, overrides, where=f"{where}, cell {name}")
-        yield Cell(model, data, fraction, seed, experiment)
+        tuned = chosen.get(model, {}).get(data, {})
+        found = experiment(name, data_set, changes, tuned, {"seed": seed, "data.label_fraction": fraction})
+        encoder = encoders.get(data)
+        if encoder is not None and _takes(found, encoder.experiment):
+            pretrain = found.pretrain.model_copy(update={"encoder": str(root / encoder.name)})
+            yield Cell(model, data, fraction, seed, found.model_copy(update={"pretrain": pretrain}), encoder)
+        else:
+            yield Cell(model, data, fraction, seed, found)
+
+
+def _takes(experiment: Experiment, encoder: Experiment) -> bool:
+    """Whether a cell pretrains the same backbone by itself; one that starts at random, say, goes on doing so."""
+    pretrains = experiment.pretrain.epochs > 0 and experiment.pretrain.encoder is None
+    return pretrains and experiment.model.backbone == encoder.model.backbone
 
 
 def _read(path: Path) -> dict[str, Any]:

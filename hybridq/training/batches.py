@@ -51,4 +51,8 @@ class Batches:
 
     def seed_step(self, epoch: int, step: int) -> None:
         """Seed torch's global generator, which dropout draws from, for this step."""
-        torch.manual_seed(derived_seed(self._seed, self._stage, epoch, step))
+        seed = derived_seed(self._seed, self._stage, epoch, step)
+        if torch.accelerator.is_available():
+            torch.manual_seed(seed)
+        else:
+            torch.default_generator.manual_seed(seed)  # the same, without its millisecond for devices that are absent

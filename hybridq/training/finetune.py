@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,18 +16,28 @@ from hybridq.config import Model, Train
 from hybridq.data.images import Images
 from hybridq.data.transforms import to_float
 from hybridq.models import Classifier
+from hybridq.models.frozen import Features
 from hybridq.models.objective import Objective
 from hybridq.training.batches import Batches
 from hybridq.training.callbacks import refuse_infinite
-from hybridq.training.schedules import warm_cosine
+from hybridq.training.schedules import scheduled
 
 VALIDATION_BATCH = 256
+
+
+@dataclass(frozen=True)
+class FrozenFeatures:
+    """h of the training and validation images, (N, d), where neither images nor backbone change."""
+
+    training: Features
+    validation: Features
 
 
 class FineTune(LightningModule):
     """Training of a hybrid model, with what a reader needs to judge the quantum branch in every epoch.
 
-    ``labels`` are (N,), or targets (N, K) where an image may have several labels.
+    ``labels`` are (N,), or targets (N, K) where an image may have several labels. With ``features``, which the backbone
+    gave, no image is read.
     """
 
     def __init__(
@@ -39,6 +50,7 @@ class FineTune(LightningModule):
         labels: NDArray[np.integer],
         validation_images: Images,
         validation_labels: NDArray[np.integer],
+        features: FrozenFeatures | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -49,6 +61,7 @@ class FineTune(LightningModule):
         self._labels = objective.targets(labels)
         self._validation_images = validation_images
         self._validation_labels = validation_labels
+        self._features = features
         self._loss = objective.loss(self._labels if settings.class_weights else None)
         self._seen: list[tuple[Tensor, Tensor, Tensor]] = []
         self._frozen = list(model.backbone.blocks)[: self._number_frozen()]
@@ -82,7 +95,7 @@ class FineTune(LightningModule):
         """Spread the angles of the first batch, as training will see it (see ``Classifier.calibrate_angles``)."""
         self.train()
         state = {name: value.clone() for name, value in self.model.backbone.state_dict().items()}
-        h = self.model.features(self._batches.view(0, 0))
+        h = self._training_features(0, 0)
         self.model.backbone.load_state_dict(state)  # without its trace in the batch statistics
         self.model.calibrate_angles(h, self._shape.angle_spread)
 
@@ -90,11 +103,18 @@ class FineTune(LightningModule):
         epoch = self.current_epoch
         self._batches.seed_step(epoch, step)
         labels = self._labels[self._batches.indices(epoch, step)].to(self.device)
-        logits = self.model(self._batches.view(epoch, step, device=self.device))
+        logits = self.model.logits(self._training_features(epoch, step))
         loss: Tensor = self._loss(logits, labels)
         refuse_infinite(loss, self, "finetune", step, "train.learning_rate")
         self.log("loss", loss, on_step=False, on_epoch=True, batch_size=len(labels))
         return loss
+
+    def _training_features(self, epoch: int, step: int) -> Tensor:
+        """h (B, d) of the images of this step, as training sees them."""
+        if self._features is not None:
+            indices = self._batches.indices(epoch, step).numpy()
+            return torch.from_numpy(self._features.training[indices]).to(self.device)
+        return self.model.features(self._batches.view(epoch, step, device=self.device))
 
     def on_after_backward(self) -> None:
         gradients = [p.grad for p in self.model.circuit.parameters() if p.grad is not None]
@@ -104,7 +124,10 @@ class FineTune(LightningModule):
 
     def validation_step(self, batch: int, step: int) -> None:
         part = slice(step * VALIDATION_BATCH, (step + 1) * VALIDATION_BATCH)
-        h = self.model.features(to_float(self._validation_images[part]).to(self.device))
+        if self._features is not None:
+            h = torch.from_numpy(np.array(self._features.validation[part])).to(self.device)
+        else:
+            h = self.model.features(to_float(self._validation_images[part]).to(self.device))
         q = self.model.circuit(self.model.angles(h))
         self._seen.append((h.cpu(), q.cpu(), self.model.decide(h, q).cpu()))
 
@@ -138,7 +161,7 @@ class FineTune(LightningModule):
         optimizer = torch.optim.AdamW(
             [group for group in groups if group["params"]], weight_decay=settings.weight_decay
         )
-        return warm_cosine(optimizer, settings.epochs * len(self._batches))
+        return scheduled(settings.schedule, optimizer, settings.epochs * len(self._batches))
 
     def _behind_backbone(self) -> Iterator[nn.Parameter]:
         undecayed = {id(parameter) for parameter in self._undecayed()}

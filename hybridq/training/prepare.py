@@ -36,10 +36,14 @@ class Prepared:
     manifest: Manifest
     notes: tuple[str, ...]
     training: Images
+    """Those of ``every_training`` whose labels are used."""
     training_labels: NDArray[np.integer]
     """(N,), or targets (N, K) of a multi-label task."""
     validation: Images
     validation_labels: NDArray[np.integer]
+    every_training: Images
+    labelled: NDArray[np.int64]
+    """Positions in ``every_training``."""
     unlabelled: Images
     mean: float
     std: float
@@ -53,16 +57,18 @@ def prepare(experiment: Experiment, progress: Progress, *, allow_leaks: bool = F
     That includes splits that leak, unless ``allow_leaks``.
     """
     data, pretrain = experiment.data, experiment.pretrain
-    manifest = load_manifest(data.source, data, experiment.seed, progress=partial(progress, "checking the images"))
+    checking = partial(progress, "checking the images")
+    manifest = load_manifest(data.source, data, experiment.split_seed, progress=checking)
     if not manifest.labelled:
         raise UserError(
             f"data.source = {data.source!r}: its images have no labels; unlabelled images are for pretrain.data"
         )
     leaks = verdict(manifest, progress)
     if leaks and not allow_leaks:
+        found = "; ".join(leak.rstrip(".") for leak in leaks)
         raise UserError(
-            f"{manifest.source}: the splits leak ({' '.join(leaks).rstrip('.')}); see hybridq data audit, draw others "
-            "with hybridq data split for data.splits, or train all the same with --allow-leaks"
+            f"{manifest.source}: the splits leak ({found}); see hybridq data audit, draw others with hybridq data "
+            "split for data.splits, or train all the same with --allow-leaks"
         )
     notes = list(manifest.notes)
 
@@ -76,7 +82,7 @@ def prepare(experiment: Experiment, progress: Progress, *, allow_leaks: bool = F
         other = load_manifest(
             pretrain.data,
             data.model_copy(update={"source": pretrain.data, "splits": None, "classes": None}),
-            experiment.seed,
+            experiment.split_seed,
         )
         unlabelled, removed = _without(
             load(other, "train", "unlabelled images"), [validation_images, load(manifest, "test", "images")]
@@ -100,6 +106,8 @@ def prepare(experiment: Experiment, progress: Progress, *, allow_leaks: bool = F
         manifest.truth("train")[labelled],
         validation_images,
         manifest.truth("validation"),
+        training_images,
+        labelled,
         unlabelled,
         mean,
         std,

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 WARM_SHARE = 0.05
 """Share of the steps over which the learning rate rises linearly."""
+
+
+def scheduled(schedule: Literal["cosine", "constant"], optimizer: Optimizer, steps: int) -> dict[str, Any]:
+    """:func:`warm_cosine`, or the optimizer alone, whose learning rates stay as they are."""
+    return warm_cosine(optimizer, steps) if schedule == "cosine" else {"optimizer": optimizer}
 
 
 def warm_cosine(optimizer: Optimizer, steps: int) -> dict[str, Any]:

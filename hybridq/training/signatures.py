@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
@@ -72,7 +73,9 @@ def finetuning_signatures(history: Sequence[Row]) -> list[Signature]:
             f"Every validation image was given the same class or labels for {PATIENCE} epochs: try "
             "train.class_weights=true or a lower train.head_learning_rate.",
         )
-    if all(row["circuit_gradient_norm"] < VANISHED_GRADIENT for row in recent):
+    if all(row["quantum_share"] == 0 for row in recent):
+        return found  # there is no quantum branch, or a control keeps α at 0
+    if all(row.get("circuit_gradient_norm", math.inf) < VANISHED_GRADIENT for row in recent):  # frozen: no gradient
         name(
             "vanishing circuit gradient",
             f"The gradient of the circuit's weights is below {VANISHED_GRADIENT:g}: try fewer model.qubits or "

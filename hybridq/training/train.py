@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from safetensors.torch import load_file, save_file
 
-from hybridq.config import Experiment
+from hybridq.config import UNCHANGED, Experiment
 from hybridq.data.manifest import SPLITS
 from hybridq.files import whole, write_json, write_text
 from hybridq.models import Classifier
+from hybridq.models.cost import multiply_adds
+from hybridq.models.frozen import frozen_features, measure_batch_statistics
 from hybridq.models.objective import Objective, objective_of
 from hybridq.models.saved import circuit_spec, has_circuit, new_model
 from hybridq.quantum.circuits import dead_weights, describe, draw, to_qasm3
@@ -30,7 +33,8 @@ from hybridq.training.callbacks import (
     WholeCheckpoints,
     best_and_last,
 )
-from hybridq.training.finetune import FineTune
+from hybridq.training.cost import Cost
+from hybridq.training.finetune import FineTune, FrozenFeatures
 from hybridq.training.prepare import Prepared, Progress, prepare, write_data
 from hybridq.training.randomness import derived_seed
 from hybridq.training.signatures import finetuning_signatures, pretraining_signatures
@@ -78,6 +82,8 @@ def _pretrain(
         model.backbone.load_state_dict(load_file(Run(Path(settings.encoder)).encoder))
         return
     if settings.epochs == 0:
+        if not experiment.model.imagenet:
+            _fit_statistics(experiment, model, prepared, progress)
         return
     if run.encoder.exists():
         model.backbone.load_state_dict(load_file(run.encoder))
@@ -91,8 +97,18 @@ def _pretrain(
     folder = run.checkpoints / "pretrain"
     bar = StageProgress("pretraining", len(batches), settings.epochs, progress)
     _fit(module, folder, settings.epochs, [history, bar, best_and_last(folder)])
-    with whole(run.encoder) as partial:
-        save_file(_plain(model.backbone.state_dict()), partial)
+    _fit_statistics(experiment, model, prepared, progress)
+    with whole(run.encoder) as unfinished:
+        save_file(_plain(model.backbone.state_dict()), unfinished)
+
+
+def _fit_statistics(experiment: Experiment, model: Classifier, prepared: Prepared, progress: Progress) -> None:
+    """Batch statistics of a backbone that stage 2 will not train, and whose own are not settled."""
+    if experiment.train.frozen:
+        torch.manual_seed(derived_seed(experiment.seed, "batch statistics"))  # some backbones drop paths at random
+        measure_batch_statistics(
+            model, prepared.every_training, progress=partial(progress, "measuring batch statistics")
+        )
 
 
 def _finetune(
@@ -117,6 +133,7 @@ def _finetune(
         prepared.training_labels,
         prepared.validation,
         prepared.validation_labels,
+        _frozen_features(experiment, model, prepared, announce, progress),
     )
     folder = run.checkpoints / "finetune"
     if not (folder / "last.ckpt").exists():
@@ -124,16 +141,20 @@ def _finetune(
     history = History(run.history, "finetune", finetuning_signatures, announce)
     stopping = ContinuedEarlyStopping(settings.patience)
     bar = StageProgress("fine-tuning", len(batches), settings.epochs, progress)
-    _fit(module, folder, settings.epochs, [history, bar, stopping, best_and_last(folder, "validation_auc")])
+    cost = Cost(model.circuit if has_circuit(experiment.model) else None)
+    _fit(module, folder, settings.epochs, [history, bar, stopping, cost, best_and_last(folder, "validation_auc")])
     best = torch.load(folder / "best.ckpt", weights_only=True, map_location="cpu")
     module.load_state_dict(best["state_dict"])
-    with whole(run.weights) as partial:
-        save_file(_plain(model.state_dict()), partial)
-    rows = history.rows
+    with whole(run.weights) as unfinished:
+        save_file(_plain(model.state_dict()), unfinished)
+    rows, seconds = history.rows, _seconds_per_epoch(run)
+    announce(_cost_line(seconds["finetune"], cost))
     write_json(
         run.folder / "training.json",
         {
             "seconds": _seconds(run),
+            "seconds_per_epoch": seconds,
+            **cost.as_dict(),
             "best_epoch": int(best["epoch"]),
             "best_validation_auc": max(row["validation_auc"] for row in rows),
             "epochs": len(rows),
@@ -142,11 +163,33 @@ def _finetune(
     )
 
 
+def _frozen_features(
+    experiment: Experiment, model: Classifier, prepared: Prepared, announce: Announce, progress: Progress
+) -> FrozenFeatures | None:
+    """Features of training and validation images where nothing changes them; None where something does."""
+    settings = experiment.train
+    if not settings.frozen:
+        return None
+    if settings.augmentation != UNCHANGED:
+        announce("the frozen backbone sees other views in every epoch: features are kept with train.augmentation=none")
+        return None
+    training, validation = (
+        frozen_features(model, experiment.model.backbone, images, progress=partial(progress, f"features of {what}"))
+        for images, what in (
+            (prepared.every_training, "training images"),
+            (prepared.validation, "validation images"),
+        )
+    )
+    some = len(prepared.labelled) < len(training)
+    return FrozenFeatures(training[prepared.labelled] if some else training, validation)
+
+
 def _fit(module: LightningModule, folder: Path, epochs: int, callbacks: list[Callback]) -> None:
     last = folder / "last.ckpt"
     with warnings.catch_warnings():
         # Batches are made in the training step, on purpose: there is no loader whose workers could be raised.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*|.*Checkpoint directory.*exists.*")
+        warnings.filterwarnings("ignore", message=".*in eval mode at the start.*")  # frozen blocks are, on purpose
         warnings.filterwarnings("ignore", category=FutureWarning)
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its advertisements
         trainer = Trainer(
@@ -171,7 +214,14 @@ def _write_model_card(run: Run, model: Classifier, prepared: Prepared, announce:
     parts = model.part_sizes()
     total = sum(parts.values())
     classes = list(prepared.manifest.classes)
-    write_json(run.folder / "model.json", {"parameters": total, "parameters_by_part": parts, "classes": classes})
+    data = run.experiment().data
+    card = {
+        "parameters": total,
+        "parameters_by_part": parts,
+        "multiply_adds": multiply_adds(model, data.channels, data.size),
+        "classes": classes,
+    }
+    write_json(run.folder / "model.json", card)
     sizes = f"{total:,} parameters ({', '.join(f'{name} {size:,}' for name, size in parts.items())})"
     if not has_circuit(run.experiment().model):
         announce(f"{sizes}; no circuit")
@@ -214,3 +264,18 @@ def _plain(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 def _seconds(run: Run) -> dict[str, float]:
     history = pd.read_csv(run.history)
     return {str(stage): float(rows["seconds"].sum()) for stage, rows in history.groupby("stage")}
+
+
+def _seconds_per_epoch(run: Run) -> dict[str, float]:
+    """The median of each stage, validation included."""
+    history = pd.read_csv(run.history)
+    return {str(stage): float(rows["seconds"].median()) for stage, rows in history.groupby("stage")}
+
+
+def _cost_line(seconds: float, cost: Cost) -> str:
+    parts = [f"{seconds:.1f} s an epoch of fine-tuning"]
+    if cost.quantum_share is not None:
+        parts.append(f"{100 * cost.quantum_share:.1f} % of a step in the quantum layer")
+    if (peak := cost.as_dict()["peak_memory_bytes"]) is not None:
+        parts.append(f"peak memory {peak / 1e9:.1f} GB")
+    return ", ".join(parts)

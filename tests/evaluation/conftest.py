@@ -18,7 +18,8 @@ SaveEvaluation = Callable[..., Path]
 
 @pytest.fixture
 def save_evaluation(tmp_path: Path) -> SaveEvaluation:
-    """Writes one evaluation folder of 40 samples; ``shift`` is added to ⟨Z⟩, ``order`` permutes the rows."""
+    """Writes one evaluation folder of 40 samples; ``shift`` is added to ⟨Z⟩, ``order`` permutes the rows,
+    ``q_of`` names the image whose ⟨Z⟩ each image is given."""
 
     def save(
         backend: str,
@@ -28,11 +29,12 @@ def save_evaluation(tmp_path: Path) -> SaveEvaluation:
         ids: list[str] | None = None,
         order: np.ndarray | None = None,
         angle_shift: float = 0.0,
+        q_of: np.ndarray | None = None,
         **record: Any,
     ) -> Path:
         labels = np.arange(40) % 2
         angles = np.random.default_rng(0).normal(0, 0.4, (40, 2)) + 0.8 * (labels[:, None] - 0.5)
-        values = np.sin(angles) + shift
+        values = np.sin(angles if q_of is None else angles[q_of]) + shift
         positive = 1 / (1 + np.exp(-6 * values.mean(axis=1)))
         probabilities = np.column_stack([1 - positive, positive])
         names = ids or [f"image-{i}" for i in range(40)]

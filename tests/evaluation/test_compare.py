@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 from hybridq.errors import UserError
-from hybridq.evaluation.compare import NO_DIFFERENCE, compare_evaluations, write_comparison
+from hybridq.evaluation.compare import compare_evaluations, write_comparison
 from hybridq.evaluation.metrics import METRICS
 from hybridq.evaluation.saved import read_evaluations
+from hybridq.evaluation.statistics import NO_DIFFERENCE
 
 SaveEvaluation = Callable[..., Path]
 

@@ -50,6 +50,9 @@ def test_the_noiseless_backend_decides_as_the_model_in_one_piece_does(run: Run) 
         "expectations.npz",
         "record.json",
         "metrics.json",
+        "features.npz",
+        "stability.json",
+        "explanations",
     }
 
 

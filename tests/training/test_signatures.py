@@ -55,3 +55,9 @@ def test_equal_embeddings_have_collapsed() -> None:
     (found,) = pretraining_signatures([{"epoch": 0.0, "loss": 5.5, "embedding_spread": 0.02}])
     assert found.signature == "collapsed embeddings"
     assert "pretrain.temperature" in found.sentence
+
+
+def test_controls_without_a_trained_circuit_are_not_blamed_for_it() -> None:
+    frozen = [{key: value for key, value in row.items() if key != "circuit_gradient_norm"} for row in history()]
+    assert finetuning_signatures(frozen) == []
+    assert finetuning_signatures(history(alpha=0, quantum_share=0, circuit_gradient_norm=0)) == []

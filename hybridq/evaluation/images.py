@@ -1,0 +1,62 @@
+"""The images of an evaluation, and their features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hybridq.config import Data
+from hybridq.data.cache import open_images
+from hybridq.data.images import Images
+from hybridq.data.manifest import Manifest
+from hybridq.data.sources import load_manifest
+from hybridq.errors import UserError
+from hybridq.evaluation.selection import Selection
+from hybridq.models import Classifier
+from hybridq.models.frozen import compute_features, frozen_features
+from hybridq.runs import Run
+
+Progress = Callable[[str, int, int], None]
+
+
+def locate(run: Run, selection: Selection) -> tuple[Manifest, NDArray[np.int64]]:
+    """The data as they are now, and where in their table the images stand.
+
+    Raises :class:`UserError` where some are no longer there.
+    """
+    experiment = run.experiment()
+    manifest = _manifest(experiment.data, experiment.split_seed)
+    position = {name: index for index, name in enumerate(manifest.table["id"])}
+    lost = [name for name in selection.ids if name not in position]
+    if lost:
+        raise UserError(
+            f"{experiment.data.source}: {len(lost)} of the run's {selection.split} images are no longer there, such as "
+            f"{min(lost)}"
+        )
+    return manifest, np.array([position[name] for name in selection.ids])
+
+
+def images_of(run: Run, selection: Selection, progress: Progress) -> Images:
+    """The chosen images, in their order; raises :class:`UserError` as :func:`locate`."""
+    manifest, positions = locate(run, selection)
+    return open_images(manifest, run.experiment().data, progress=partial(progress, "decoding images")).view(positions)
+
+
+def features_of(run: Run, model: Classifier, images: Images, progress: Progress, what: str) -> torch.Tensor:
+    """h of the images, (N, d), kept where the backbone was not trained; progress is reported as ``what``."""
+    experiment = run.experiment()
+    computing = partial(progress, what)
+    if experiment.train.frozen:
+        h = frozen_features(model, experiment.model.backbone, images, progress=computing)
+        return torch.from_numpy(np.array(h))
+    return compute_features(model, images, progress=computing)
+
+
+@lru_cache(maxsize=1)
+def _manifest(data: Data, seed: int) -> Manifest:
+    """Several backends are evaluated on the same images, and checking a source reads every file of it."""
+    return load_manifest(data.source, data, seed)

@@ -1,0 +1,177 @@
+"""What the cells of a study left, in three kinds of tables that can be committed and from which all else is rebuilt.
+
+``cells.csv`` has a row a cell and backend, ``history.csv`` a row a cell and epoch, ``predictions/<data set>.parquet`` a
+row a cell, backend and image, with the columns of predictions.csv, exactly.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from backends.names import parse_name
+from hybridq.errors import UserError
+from hybridq.evaluation.saved import SavedEvaluation, read_evaluations
+from hybridq.files import whole
+from hybridq.runs import Run
+from hybridq.studies.grid import check_same, failures, is_finished
+from hybridq.studies.study import Cell, Study
+
+KEYS = ("cell", "model", "data", "label_fraction", "seed", "backend")
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Results:
+    """Tables of the finished cells, and which are not."""
+
+    cells: pd.DataFrame
+    """``KEYS``; what ran; costs; each metric as ``auc``, ``auc_low``, ``auc_high``; empty where unknown."""
+    predictions: dict[str, pd.DataFrame] = field(default_factory=dict)
+    """By data set; columns cell, backend and those of predictions.csv."""
+    history: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Column cell and those of history.csv."""
+    unfinished: tuple[str, ...] = ()
+    failed: dict[str, str] = field(default_factory=dict)
+    """Why, by cell; none of them is in ``unfinished``."""
+
+    def write(self, folder: Path) -> None:
+        """Each file whole or not at all."""
+        _csv(self.cells, folder / "cells.csv")
+        _csv(self.history, folder / "history.csv")
+        for data, table in self.predictions.items():
+            with whole(folder / "predictions" / f"{data}.parquet") as partial:
+                table.to_parquet(partial, index=False, compression="zstd")
+
+    def predicted(self, data: str) -> dict[tuple[str, str], pd.DataFrame]:
+        """Predictions of a data set by cell and backend."""
+        if data not in self.predictions:
+            return {}
+        groups = self.predictions[data].groupby(["cell", "backend"], observed=True, sort=False)
+        return {(str(cell), str(backend)): table for (cell, backend), table in groups}
+
+
+def collect(study: Study, cells: Sequence[Cell], root: Path, *, progress: Progress) -> Results:
+    """Read the run folders of ``cells`` under ``root``.
+
+    Raises :class:`UserError` where a folder holds a run with another configuration, or a damaged file.
+    """
+    rows: list[dict[str, Any]] = []
+    predictions: dict[str, list[pd.DataFrame]] = {}
+    histories: list[pd.DataFrame] = []
+    missing = []
+    for done, cell in enumerate(cells, 1):
+        run = Run(root / cell.name)
+        check_same(run, cell)
+        found = _evaluations(study, run) if is_finished(study, cell, root) else []
+        for evaluation in found:
+            rows.append(_row(cell, run, evaluation))
+            predictions.setdefault(cell.data, []).append(_predictions(cell, evaluation))
+        if found:
+            history = pd.read_csv(run.history)
+            history.insert(0, "cell", cell.name)
+            histories.append(history)
+        else:
+            missing.append(cell.name)
+        progress("reading cells", done, len(cells))
+    reasons = failures(root)
+    failed = {name: reasons[name] for name in missing if name in reasons}
+    return Results(
+        pd.DataFrame(rows, columns=None if rows else list(KEYS)),
+        {data: _compact(pd.concat(tables, ignore_index=True)) for data, tables in predictions.items()},
+        pd.concat(histories, ignore_index=True) if histories else pd.DataFrame({"cell": []}),
+        tuple(name for name in missing if name not in failed),
+        failed,
+    )
+
+
+def read_results(study: Study, cells: Sequence[Cell], file: Path) -> Results:
+    """Tables that :meth:`Results.write` left, from ``cells.csv`` and what lies beside it.
+
+    Without predictions nothing can be tested. Raises :class:`UserError` for a file that is missing, damaged or of
+    another study.
+    """
+    wanted = {cell.name for cell in cells}
+    try:
+        table = pd.read_csv(file, dtype=dict.fromkeys(("cell", "model", "data", "backend"), str))
+        lacking = sorted({*KEYS, "auc"} - set(table.columns)) if len(table) else []
+        predictions = {
+            path.stem: pd.read_parquet(path) for path in sorted((file.parent / "predictions").glob("*.parquet"))
+        }
+        history = file.with_name("history.csv")
+        curves = pd.read_csv(history) if history.is_file() else pd.DataFrame({"cell": []})
+    except OSError as error:
+        raise UserError(f"{file}: {(error.strerror or 'cannot be read').lower()}") from None
+    except ValueError as error:
+        raise UserError(f"{file}: is damaged ({' '.join(str(error).split())})") from None
+    if lacking:
+        raise UserError(f"{file}: has no column {', '.join(lacking)}; hybridq study table writes this file")
+    strange = sorted(set(table["cell"]) - wanted)
+    if strange:
+        raise UserError(f"{file}: {strange[0]} is no cell of study {study.name}")
+    finished = set(table["cell"])
+    return Results(table, predictions, curves, tuple(cell.name for cell in cells if cell.name not in finished))
+
+
+def _evaluations(study: Study, run: Run) -> list[SavedEvaluation]:
+    """Of all images of the study's split, one a backend of the study, the newest."""
+    wanted = {parse_name(name).canonical for name in study.backends}
+    newest: dict[str, SavedEvaluation] = {}
+    for evaluation in read_evaluations(run.folder):
+        record, backend = evaluation.record, parse_name(evaluation.backend).canonical
+        if backend not in wanted or record["split"] != study.split or record["selection"] != "all":
+            continue
+        if backend not in newest or record["finished"] >= newest[backend].record["finished"]:
+            newest[backend] = evaluation
+    return list(newest.values())
+
+
+def _row(cell: Cell, run: Run, evaluation: SavedEvaluation) -> dict[str, Any]:
+    model, training, metrics = run.read_json("model.json"), run.read_json("training.json"), evaluation.metrics
+    history = pd.read_csv(run.history)
+    row = {
+        "cell": cell.name,
+        "model": cell.model,
+        "data": cell.data,
+        "label_fraction": cell.label_fraction,
+        "seed": cell.seed,
+        "backend": parse_name(evaluation.backend).canonical,
+        "kind": evaluation.kind,
+        "task": run.task(),
+        "classes": json.dumps(run.classes()),
+        "split": evaluation.record["split"],
+        "images": metrics["n"],
+        "groups": metrics["groups"],
+        "circuit": (run.folder / "circuit.json").is_file(),
+        "parameters": model["parameters"],
+        "multiply_adds": model.get("multiply_adds"),
+        "training_seconds": sum(training["seconds"].values()),
+        "seconds_per_epoch": history.loc[history["stage"] == "finetune", "seconds"].mean(),
+        "epochs": training["epochs"],
+    }
+    for name, interval in metrics["metrics"].items():
+        row |= {name: interval["value"], f"{name}_low": interval["low"], f"{name}_high": interval["high"]}
+    return row
+
+
+def _predictions(cell: Cell, evaluation: SavedEvaluation) -> pd.DataFrame:
+    file = evaluation.folder / "predictions.csv"
+    table = pd.read_csv(file, dtype={"id": str, "group": str}, keep_default_na=False, float_precision="round_trip")
+    table.insert(0, "cell", cell.name)
+    table.insert(1, "backend", parse_name(evaluation.backend).canonical)
+    return table
+
+
+def _compact(table: pd.DataFrame) -> pd.DataFrame:
+    """Names that repeat are kept once."""
+    return table.astype(dict.fromkeys(("cell", "backend", "id", "group"), "category"))
+
+
+def _csv(table: pd.DataFrame, path: Path) -> None:
+    with whole(path) as partial:
+        table.to_csv(partial, index=False)

@@ -1,0 +1,58 @@
+"""hybridq study from the file to the table, as a person runs it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from hardware_cli import Command
+from tiny import TINY
+
+STUDY = """
+name: small
+base: base.yaml
+set: {pretrain.epochs: 0, train.epochs: 1, model.backbone: simple_cnn}
+models: {hybrid: {}, linear: {model.branch: linear}}
+seeds: [0, 1]
+backends: [aer, "aer:shots=64"]
+"""
+
+
+@pytest.fixture
+def study_file(tmp_path: Path) -> Path:
+    (tmp_path / "base.yaml").write_text(TINY)
+    (tmp_path / "study.yaml").write_text(STUDY)
+    return tmp_path / "study.yaml"
+
+
+def test_a_study_is_run_told_drawn_and_rebuilt(
+    study_file: Path, hybridq: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = study_file.parent / "runs"
+    monkeypatch.setenv("COLUMNS", "80")
+    assert "no cell of small is finished" in hybridq.refused("study", "table", study_file, "--runs", runs)
+    assert hybridq("study", "run", study_file, "--runs", runs, "--jobs", 1).code == 0
+    told = hybridq("study", "table", study_file, "--runs", runs)
+    assert told.code == 0
+    sentence = next(line for line in told.out.splitlines() if line.startswith("data, aer (noiseless): "))
+    assert "n = 2 seeds" in sentence
+    results = runs / "small" / "results"
+    text = (results / "table.md").read_text()
+    assert sentence in text
+    assert "No circuit, and so the same on every backend: linear." in text
+    assert "M |" in text  # multiply-adds
+    shutil.copytree(results, study_file.parent / "committed")
+    shutil.rmtree(runs)
+    cells = study_file.parent / "committed" / "cells.csv"
+    again = hybridq("study", "table", study_file, "--cells", cells, "--out", study_file.parent / "again")
+    assert sentence in again.out
+    assert (study_file.parent / "again" / "table.md").read_text() == text
+    drawn = hybridq("study", "plot", study_file, "--cells", cells)
+    assert drawn.code == 0
+    assert (cells.parent / "figures" / "data-aer-roc.png").is_file()
+
+
+def test_a_missing_file_of_cells_is_named(study_file: Path, hybridq: Command) -> None:
+    missing = study_file.parent / "cells.csv"
+    assert "cells.csv: no such file" in hybridq.refused("study", "table", study_file, "--cells", missing)
