@@ -112,7 +112,8 @@ def create_run(root: Path, experiment: Experiment) -> Run:
                 f"{run.folder}: holds a run with another configuration (different: {keys}); choose another --set name=…"
             )
         return run
-    if run.folder.exists() and any(run.folder.iterdir()):
+    # A process that was killed while it wrote the configuration leaves a hidden, unfinished file.
+    if run.folder.exists() and any(not path.name.startswith(".") for path in run.folder.iterdir()):
         raise UserError(f"{run.folder}: is not empty and not a run; choose another --set name=…")
     write_text(run.config, dump_experiment(experiment))
     return run

@@ -82,9 +82,11 @@ def tune(
     study, cells = load_study(file, runs, tuned=False)
     with working("loading torch and qiskit"):
         from hybridq.studies import tuning
+        from hybridq.studies.grid import pending_encoders
     root = runs / study.name
     missing, total = tuning.count_missing(study, cells, root, trials)
-    announce(f"{study.name}: {total} trials, {total - missing} finished, {missing} to run in {root}")
+    first = "; the shared encoder is pretrained first" if pending_encoders(cells, root) else ""
+    announce(f"{study.name}: {total} trials, {total - missing} finished, {missing} to run in {root}{first}")
     done = 0
     try:
         with bars() as progress:

@@ -57,7 +57,7 @@ class Results:
     scatters: list[Drawn]
     devices: list[Device]
     representation: Representation
-    """Of the first evaluation, the noiseless one where there is one."""
+    """Of the first evaluation from q as it is, the noiseless one where there is one."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,9 @@ def _results(evaluations: list[SavedEvaluation], classes: Sequence[str], view: V
         details=details,
         scatters=scatters,
         devices=_devices(evaluations, comparison),
-        representation=representation(first, classes, name, seed),
+        representation=representation(
+            next((e for e in evaluations if e.intervention is None), first), classes, name, seed
+        ),
     )
 
 

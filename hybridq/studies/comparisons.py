@@ -140,7 +140,7 @@ def _tests_in(
         return []
     aucs = {key: images.aucs(table) for key, table in tables.items()}
     tests = []
-    for model in study.models:
+    for model in study.compared:
         seeds = [seed for name, seed in tables if name == model and model != study.reference]
         if not seeds:
             continue

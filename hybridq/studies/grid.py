@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -43,7 +44,8 @@ def pending_encoders(cells: Sequence[Cell], root: Path) -> list[Cell]:
 def is_finished(study: Study, cell: Cell, root: Path) -> bool:
     """Whether the cell is trained and evaluated on every backend of the study."""
     marker = _marker(root, cell.name)
-    return marker.is_file() and set(marker.read_text(encoding="utf-8").split()) >= {study.split, *study.backends}
+    wanted = {study.split, *study.backends, *_interventions(study, cell)}
+    return marker.is_file() and wanted <= set(marker.read_text(encoding="utf-8").split())
 
 
 def failures(root: Path) -> dict[str, str]:
@@ -86,7 +88,14 @@ def run_study(
         workers = None if address else jobs or max(1, cores() // study.threads)
         for some, backends in ((encoders, ()), (waiting, study.backends)):
             tasks = [
-                delayed(run_cell)(dump_experiment(cell.experiment), str(root.resolve()), backends, study.split)
+                delayed(run_cell)(
+                    dump_experiment(cell.experiment),
+                    str(root.resolve()),
+                    backends,
+                    study.split,
+                    _interventions(study, cell) if backends else (),
+                    study.allow_leaks,
+                )
                 for cell in some
             ]
             for name, reason in Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1)(tasks):
@@ -96,8 +105,18 @@ def run_study(
     return Outcome(tuple(cell.name for cell in cells if is_finished(study, cell, root)), failed)
 
 
-def run_cell(configuration: str, root: str, backends: Sequence[str], split: str) -> tuple[str, str | None]:
+def run_cell(
+    configuration: str,
+    root: str,
+    backends: Sequence[str],
+    split: str,
+    interventions: Sequence[str] = (),
+    allow_leaks: bool = False,
+) -> tuple[str, str | None]:
     """Train and evaluate one cell in this process; its name, and why it failed or None.
+
+    ``interventions`` are the ways in which q is also replaced, see :class:`Study`. What only a training that goes on
+    needs is removed.
 
     Two processes that are given the same cell run it one after the other, and the second finds it done.
     """
@@ -107,8 +126,10 @@ def run_cell(configuration: str, root: str, backends: Sequence[str], split: str)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / f".{name}.lock"):
-            _train_and_evaluate(configuration, folder, backends, split)
-            write_text(_marker(folder, name), "\n".join([split, *backends]) + "\n")
+            run = _trained(configuration, folder, allow_leaks)
+            _evaluate(run, backends, split, interventions)
+            write_text(_marker(folder, name), "\n".join([split, *backends, *interventions]) + "\n")
+            shutil.rmtree(run.checkpoints, ignore_errors=True)
             _failure(folder, name).unlink(missing_ok=True)
     except Exception as error:
         reason = str(error) if isinstance(error, UserError) else traceback.format_exc()
@@ -123,14 +144,24 @@ def check_same(run: Run, cell: Cell) -> None:
         raise UserError(f"{run.folder}: holds a run with another configuration; choose another name of the study")
 
 
-def _train_and_evaluate(configuration: str, folder: Path, backends: Sequence[str], split: str) -> None:
-    from hybridq.evaluation.evaluate import evaluate, plan_evaluation
-    from hybridq.models.saved import has_circuit
+def _trained(configuration: str, folder: Path, allow_leaks: bool) -> Run:
     from hybridq.training.train import train
 
-    run = train(parse_experiment(configuration), folder, announce=_quiet, progress=_quiet)
+    experiment = parse_experiment(configuration)
+    return train(experiment, folder, announce=_quiet, progress=_quiet, allow_leaks=allow_leaks)
+
+
+def _evaluate(run: Run, backends: Sequence[str], split: str, interventions: Sequence[str]) -> None:
+    from hybridq.evaluation.evaluate import evaluate, plan_evaluation
+    from hybridq.models.saved import has_circuit
+
     for backend in backends if has_circuit(run.experiment().model) else backends[:1]:
-        evaluate(plan_evaluation(run, backend, split=split), progress=_quiet)
+        for replace_q in (None, *interventions):
+            evaluate(plan_evaluation(run, backend, split=split, replace_q=replace_q), progress=_quiet)
+
+
+def _interventions(study: Study, cell: Cell) -> tuple[str, ...]:
+    return study.interventions if cell.model == study.reference else ()
 
 
 @contextmanager

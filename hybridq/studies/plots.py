@@ -25,7 +25,7 @@ def study_figures(study: Study, results: Results, tables: Sequence[SettingTable]
     Left out is what there is nothing to draw for: confusion matrices where images have several labels, curves without
     history, label-fraction curves of one fraction, and what needs predictions where they are missing.
     """
-    look = Look(list(study.models))
+    look = Look(list(study.compared))
     predicted = {data: results.predicted(data) for data in study.data}
     for table in tables:
         setting, rows = table.setting, frame([table])

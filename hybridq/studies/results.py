@@ -7,7 +7,7 @@ row a cell, backend and image, with the columns of predictions.csv, exactly.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from hybridq.evaluation.saved import SavedEvaluation, read_evaluations
 from hybridq.files import whole
 from hybridq.runs import Run
 from hybridq.studies.grid import check_same, failures, is_finished
-from hybridq.studies.study import Cell, Study
+from hybridq.studies.study import Cell, Study, with_replaced_q
 
 KEYS = ("cell", "model", "data", "label_fraction", "seed", "backend")
 Progress = Callable[[str, int, int], None]
@@ -68,10 +68,15 @@ def collect(study: Study, cells: Sequence[Cell], root: Path, *, progress: Progre
     for done, cell in enumerate(cells, 1):
         run = Run(root / cell.name)
         check_same(run, cell)
-        found = _evaluations(study, run) if is_finished(study, cell, root) else []
-        for evaluation in found:
-            rows.append(_row(cell, run, evaluation))
-            predictions.setdefault(cell.data, []).append(_predictions(cell, evaluation))
+        found = list(_evaluations(study, cell, run)) if is_finished(study, cell, root) else []
+        kinds = {backend: evaluation.kind for _, model, backend, evaluation in found if model == cell.model}
+        for name, model, backend, evaluation in found:
+            identity = {"cell": name, "model": model, "backend": backend}
+            rows.append(identity | _row(cell, run, evaluation) | {"kind": kinds[backend]})
+            table = _predictions(evaluation)
+            table.insert(0, "cell", name)
+            table.insert(1, "backend", backend)
+            predictions.setdefault(cell.data, []).append(table)
         if found:
             history = pd.read_csv(run.history)
             history.insert(0, "cell", cell.name)
@@ -96,7 +101,7 @@ def read_results(study: Study, cells: Sequence[Cell], file: Path) -> Results:
     Without predictions nothing can be tested. Raises :class:`UserError` for a file that is missing, damaged or of
     another study.
     """
-    wanted = {cell.name for cell in cells}
+    wanted = {name for cell in cells for name in _names(study, cell)}
     try:
         table = pd.read_csv(file, dtype=dict.fromkeys(("cell", "model", "data", "backend"), str))
         lacking = sorted({*KEYS, "auc"} - set(table.columns)) if len(table) else []
@@ -118,29 +123,44 @@ def read_results(study: Study, cells: Sequence[Cell], file: Path) -> Results:
     return Results(table, predictions, curves, tuple(cell.name for cell in cells if cell.name not in finished))
 
 
-def _evaluations(study: Study, run: Run) -> list[SavedEvaluation]:
-    """Of all images of the study's split, one a backend of the study, the newest."""
-    wanted = {parse_name(name).canonical for name in study.backends}
-    newest: dict[str, SavedEvaluation] = {}
+def _names(study: Study, cell: Cell) -> list[str]:
+    replaced = study.interventions if cell.model == study.reference else ()
+    return [cell.name, *(with_replaced_q(cell.name, by) for by in replaced)]
+
+
+def _evaluations(study: Study, cell: Cell, run: Run) -> Iterator[tuple[str, str, str, SavedEvaluation]]:
+    """Cell, model and backend of each evaluation of all images of the study's split; of several the newest.
+
+    One with q replaced is a model of its own. With q at its training mean nothing depends on the backend: it stands
+    beside each of them.
+    """
+    wanted = [parse_name(name).canonical for name in study.backends]
+    newest: dict[tuple[str, str | None], SavedEvaluation] = {}
     for evaluation in read_evaluations(run.folder):
-        record, backend = evaluation.record, parse_name(evaluation.backend).canonical
-        if backend not in wanted or record["split"] != study.split or record["selection"] != "all":
+        record, by, name = evaluation.record, None, evaluation.backend
+        if evaluation.intervention is not None:
+            by, name = evaluation.intervention["replace_q"], evaluation.intervention["backend"]
+        if record["split"] != study.split or record["selection"] != "all":
             continue
-        if backend not in newest or record["finished"] >= newest[backend].record["finished"]:
-            newest[backend] = evaluation
-    return list(newest.values())
+        key = (parse_name(name).canonical, by)
+        if key not in newest or record["finished"] >= newest[key].record["finished"]:
+            newest[key] = evaluation
+    for (backend, by), evaluation in newest.items():
+        if by is None:
+            if backend in wanted:
+                yield cell.name, cell.model, backend, evaluation
+        elif by in study.interventions and cell.model == study.reference:
+            for beside in wanted if by == "mean" else [name for name in wanted if name == backend]:
+                yield with_replaced_q(cell.name, by), with_replaced_q(cell.model, by), beside, evaluation
 
 
 def _row(cell: Cell, run: Run, evaluation: SavedEvaluation) -> dict[str, Any]:
     model, training, metrics = run.read_json("model.json"), run.read_json("training.json"), evaluation.metrics
     history = pd.read_csv(run.history)
     row = {
-        "cell": cell.name,
-        "model": cell.model,
         "data": cell.data,
         "label_fraction": cell.label_fraction,
         "seed": cell.seed,
-        "backend": parse_name(evaluation.backend).canonical,
         "kind": evaluation.kind,
         "task": run.task(),
         "classes": json.dumps(run.classes()),
@@ -159,12 +179,9 @@ def _row(cell: Cell, run: Run, evaluation: SavedEvaluation) -> dict[str, Any]:
     return row
 
 
-def _predictions(cell: Cell, evaluation: SavedEvaluation) -> pd.DataFrame:
+def _predictions(evaluation: SavedEvaluation) -> pd.DataFrame:
     file = evaluation.folder / "predictions.csv"
-    table = pd.read_csv(file, dtype={"id": str, "group": str}, keep_default_na=False, float_precision="round_trip")
-    table.insert(0, "cell", cell.name)
-    table.insert(1, "backend", parse_name(evaluation.backend).canonical)
-    return table
+    return pd.read_csv(file, dtype={"id": str, "group": str}, keep_default_na=False, float_precision="round_trip")
 
 
 def _compact(table: pd.DataFrame) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
@@ -70,6 +70,10 @@ class Study(Section):
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
     backends: Annotated[tuple[str, ...], Field(min_length=1)] = ("aer",)
     """Where the trained weights are evaluated; models without a circuit on the first only."""
+    interventions: tuple[Literal["mean", "shuffle"], ...] = ()
+    """The main model is also evaluated with q replaced: listed as models ``NAME_q_mean`` and ``NAME_q_shuffle``."""
+    allow_leaks: bool = False
+    """Train on splits that the audit rejects; runs, reports and tables say so."""
     split: str = "test"
     threads: Annotated[int, Field(ge=1)] = 1
     """Of every cell; as many cells run side by side as there are cores for."""
@@ -98,6 +102,16 @@ class Study(Section):
     def reference(self) -> str:
         """The model against which the others are tested."""
         return self.main or next(iter(self.models))
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The models, and the main one with q replaced."""
+        return (*self.models, *(with_replaced_q(self.reference, by) for by in self.interventions))
+
+
+def with_replaced_q(name: str, by: str) -> str:
+    """What the results of a model, or of a cell, are called where q was replaced."""
+    return f"{name}_q_{by}"
 
 
 @dataclass(frozen=True)

@@ -88,12 +88,12 @@ def _table(study: Study, results: Results, setting: Setting, tests: Sequence[Pai
     here = {test.model: test for test in tests if test.setting == setting}
     main_seconds = cells.loc[cells["model"] == study.reference, "training_seconds"].mean()
     rows = []
-    for model in study.models:
+    for model in study.compared:
         own = cells[cells["model"] == model]
         if len(own):
             ratio = {"training_ratio": float(own["training_seconds"].mean() / main_seconds)}
             rows.append({**vars(setting), **_summary(model, own, metrics), **ratio, **_tested(here.get(model))})
-    found = tuple(here[model] for model in study.models if model in here)
+    found = tuple(here[model] for model in study.compared if model in here)
     notes = _notes(study, setting, cells, rows)
     conclusion = _conclusion(study, setting, cells, rows, found)
     return SettingTable(setting, tuple(rows), found, metrics, study.reference, notes, conclusion)
@@ -132,6 +132,8 @@ def _tested(test: PairedTest | None) -> dict[str, Any]:
 
 def _notes(study: Study, setting: Setting, cells: pd.DataFrame, rows: Sequence[dict[str, Any]]) -> tuple[str, ...]:
     notes = []
+    if study.allow_leaks:
+        notes.append("The splits may leak (allow_leaks): hybridq data audit says how.")
     elsewhere = sorted(set(cells.loc[cells["backend"] != setting.backend, "model"]))
     if elsewhere:
         notes.append(f"No circuit, and so the same on every backend: {', '.join(elsewhere)}.")
@@ -142,7 +144,7 @@ def _notes(study: Study, setting: Setting, cells: pd.DataFrame, rows: Sequence[d
         )
     wanted = len(study.seeds)
     missing = [f"{row['model']} ({wanted - row['seeds']} of {wanted})" for row in rows if row["seeds"] < wanted]
-    absent = [f"{model} (all)" for model in study.models if model not in {row["model"] for row in rows}]
+    absent = [f"{model} (all)" for model in study.compared if model not in {row["model"] for row in rows}]
     if missing or absent:
         notes.append(f"Seeds that are missing: {', '.join([*missing, *absent])}.")
     return tuple(notes)
@@ -153,7 +155,7 @@ def _conclusion(
 ) -> str:
     """One sentence, from the tests alone."""
     where, main = f"{setting}: ", study.reference
-    if len(study.models) == 1:
+    if len(study.compared) == 1:
         return f"{where}nothing is shown about {main}, which stands alone."
     if not tests and main not in set(cells["model"]):
         return f"{where}nothing is tested, since {main}, against which models are tested, has no finished cell."

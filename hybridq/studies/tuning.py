@@ -149,7 +149,7 @@ def run_trial(task: Task, root: str) -> tuple[str, float | None]:
 
 def _tasks(study: Study, cells: Sequence[Cell], trials: int | None) -> list[Task]:
     if study.tuning is None:
-        raise UserError(f"the study {study.name} has no section tuning")
+        raise UserError(f"the study {study.name} tunes nothing; a section tuning names keys and their ranges")
     tuning = study.tuning if trials is None else study.tuning.model_copy(update={"trials": trials})
     most = max(study.label_fractions)
     return [
@@ -211,7 +211,7 @@ def _suggest(trial: Trial, key: str, choice: Choice) -> Any:
 def _write(tasks: Sequence[Task], root: Path) -> Path:
     rows, chosen = [], dict[str, dict[str, Overrides]]()
     for task in tasks:
-        ended = _ended(_search(task, root))
+        ended = _ended(_search(task, root))[: task.tuning.trials]  # the same number for all, whatever was asked before
         for number, trial in enumerate(ended):
             about = {"model": task.model, "data": task.data, "trial": number, "validation_auc": trial.value}
             rows.append({**about, **{key: trial.user_attrs.get(key) for key in ("seconds", "reason")}, **trial.params})

@@ -16,6 +16,7 @@ set: {pretrain.epochs: 0, train.epochs: 1, model.backbone: simple_cnn}
 models: {hybrid: {}, linear: {model.branch: linear}}
 seeds: [0, 1]
 backends: [aer, "aer:shots=64"]
+interventions: [mean, shuffle]
 """
 
 
@@ -42,6 +43,9 @@ def test_a_study_is_run_told_drawn_and_rebuilt(
     assert sentence in text
     assert "No circuit, and so the same on every backend: linear." in text
     assert "M |" in text  # multiply-adds
+    assert text.count("## data, ") == 2
+    assert text.count("| hybrid_q_mean |") == text.count("| hybrid_q_shuffle |") == 2 * 3  # metrics, costs, tests
+    assert not list(runs.glob("small/*/checkpoints"))
     shutil.copytree(results, study_file.parent / "committed")
     shutil.rmtree(runs)
     cells = study_file.parent / "committed" / "cells.csv"
