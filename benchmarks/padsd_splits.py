@@ -41,7 +41,7 @@ train:
   unfreeze: none
   class_weights: true
   threads: 1
-  augmentation: {{rotation_degrees: 15, crop_ratio: [0.85, 1.0], flips: true}}
+  augmentation: none
 """
     )
 
@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--pretraining", type=int, default=3, help="epochs of SimCLR")
-    parser.add_argument("--epochs", type=int, default=3, help="epochs behind the frozen encoder")
+    parser.add_argument("--epochs", type=int, default=20, help="epochs behind the frozen encoder")
     options = parser.parse_args()
     rows = [row for split in SPLITS for row in run_split(split, options.runs, options.pretraining, options.epochs)]
     table = pd.DataFrame(rows).round(6)
