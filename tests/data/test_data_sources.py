@@ -63,9 +63,9 @@ def test_a_wrong_name_or_option_is_one_sentence(name: str, message: str) -> None
 
 def test_the_sources_are_listed() -> None:
     names = ["adsss", "dicom", "folder", "manifest", "medical_mnist", "medmnist", "padsd", "synthetic"]
-    assert [name for name in source_names() if name in names] == names
-    assert [info.name for info in source_infos()] == names
-    assert all(0 < len(info.summary) <= 50 for info in source_infos())
+    infos = [info for info in source_infos() if info.name != "shapes"]  # that of the tests, once they are collected
+    assert [name for name in source_names() if name != "shapes"] == [info.name for info in infos] == names
+    assert all(0 < len(info.summary) <= 50 for info in infos)
 
 
 @pytest.mark.parametrize("validation", ["validation", "val"])
