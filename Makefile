@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: quickstart test test-all lint bench-quantum bench-data clean
+.PHONY: quickstart test test-all lint check-results bench-quantum bench-data clean
 
 quickstart: $(INSTALLED)
 	$(BIN)/hybridq quickstart
@@ -25,6 +25,9 @@ test: lint
 
 test-all: lint
 	$(BIN)/pytest -m 'slow or not slow'
+
+check-results: $(INSTALLED)
+	$(BIN)/python -m benchmarks.results --check
 
 bench-quantum: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks.quantum --json docs/bench-quantum.json --plot docs/bench-quantum.png

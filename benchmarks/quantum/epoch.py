@@ -40,9 +40,9 @@ train: {batch_size: 32}
 class WithoutQuantumBranch(SSLQuantum):
     """Features straight to the head; the parameters of the branch stay but nothing reaches them."""
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, classes)."""
-        logits: Tensor = self.head(self.features(images))
+    def logits(self, h: Tensor) -> Tensor:
+        """Logits (N, classes) from features (N, d)."""
+        logits: Tensor = self.head(h)
         return logits
 
 
@@ -80,9 +80,7 @@ def _training(experiment: Experiment, kind: type[SSLQuantum], effort: Effort) ->
     shape, settings = experiment.model, experiment.train
     torch.manual_seed(experiment.seed)
     circuit = quantum_layer(circuit_spec(shape))
-    model = kind(
-        build_backbone(shape.backbone), circuit, shape.qubits, classes=2, alpha=shape.alpha, dropout=shape.dropout
-    )
+    model = kind(build_backbone(shape.backbone), circuit, shape, classes=2)
     manifest = load_manifest(experiment.data.source, experiment.data, experiment.seed)
     rows = manifest.part("train").head(effort.steps * settings.batch_size)
     images = open_images(manifest, experiment.data).view(rows.index.to_numpy())

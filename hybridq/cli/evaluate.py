@@ -40,6 +40,13 @@ def evaluate(
             "the images. Shows whether the decision uses them.",
         ),
     ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SOURCE",
+            help="Test on another source with the same classes (another centre, say), as it is: nothing is trained.",
+        ),
+    ] = None,
     shots: Annotated[int | None, typer.Option(help="Shots of every circuit; the same as shots= in the name.")] = None,
     resilience: Annotated[
         int | None,
@@ -122,6 +129,7 @@ def evaluate(
         stratified=stratified,
         submission=submission,
         replace_q=replace_q,
+        data=data,
     )
     if folder is not None:
         metrics_table(folder)
@@ -137,14 +145,16 @@ def evaluate_on(
     stratified: bool = False,
     submission: Submission | None = None,
     replace_q: str | None = None,
+    data: str | None = None,
 ) -> Path | None:
     """Run one evaluation with progress, or find it on disk; its folder, or None where it was not to be finished."""
     from backends.names import parse_name
 
     submission = submission or Submission()
     if parse_name(backend).kind == "ibm":
-        if replace_q is not None:
-            raise UserError(f"--replace-q is for simulated backends; {backend} is hardware")
+        for option, given in (("--replace-q", replace_q), ("--data", data)):
+            if given is not None:
+                raise UserError(f"{option} is for simulated backends; {backend} is hardware")
         from hybridq.cli.hardware import evaluate_on_hardware
 
         return evaluate_on_hardware(
@@ -157,7 +167,9 @@ def evaluate_on(
     with working("loading torch and qiskit"):
         from hybridq.evaluation.evaluate import evaluate as run_evaluation
         from hybridq.evaluation.evaluate import plan_evaluation
-    plan = plan_evaluation(run, backend, split=split, limit=limit, stratified=stratified, replace_q=replace_q)
+    plan = plan_evaluation(
+        run, backend, split=split, limit=limit, stratified=stratified, replace_q=replace_q, data=data
+    )
     if plan.finished:
         announce(f"{plan.label}: on disk already ({plan.folder})")
         return plan.folder

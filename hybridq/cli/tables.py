@@ -42,10 +42,7 @@ LABEL_COLUMNS = {
 def metrics_table(folder: Path) -> None:
     """The metrics of one evaluation with their intervals, and those of each label where an image may have several."""
     evaluation = read_evaluation(folder)
-    record = evaluation.record
-    title = (
-        f"{evaluation.backend} ({evaluation.kind}), {record['samples']} {record['split']} images, {record['selection']}"
-    )
+    title = f"{evaluation.backend} ({evaluation.kind}), {evaluation.images}, {evaluation.record['selection']}"
     table = Table("metric", "value", "95 % interval", "method", title=title)
     for name, interval in evaluation.metrics["metrics"].items():
         low_high = f"{interval['low']:.4f} – {interval['high']:.4f}"

@@ -98,6 +98,14 @@ class Manifest:
         rows = self.part(split)
         return rows["label"].to_numpy(np.int64) if self.targets is None else self.targets[rows.index]
 
+    def listing(self) -> pd.DataFrame:
+        """Columns id, group, split, label, and of a multi-label task true_0, true_1, … in {0, 1}."""
+        table = self.table[["id", "group", "split", "label"]]
+        if self.targets is None:
+            return table
+        names = [f"true_{index}" for index in range(len(self.classes))]
+        return table.join(pd.DataFrame(self.targets, columns=names))
+
     def counts(self) -> pd.DataFrame:
         """Images by split (rows) and class name (columns); an image with several labels counts for each of them."""
         if self.targets is not None:

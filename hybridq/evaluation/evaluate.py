@@ -23,7 +23,7 @@ from hybridq.data.transforms import to_float
 from hybridq.errors import UserError
 from hybridq.evaluation.explanations import save_explanations
 from hybridq.evaluation.features import representations, save_stability
-from hybridq.evaluation.images import Progress, features_of, images_of, locate
+from hybridq.evaluation.images import Progress, choose_elsewhere, features_of, images_of, locate
 from hybridq.evaluation.interventions import INTERVENTIONS, intervened, shuffled_rows
 from hybridq.evaluation.selection import (
     Selection,
@@ -78,15 +78,17 @@ def plan_evaluation(
     limit: int | None = None,
     stratified: bool = False,
     replace_q: str | None = None,
+    data: str | None = None,
 ) -> Evaluation:
     """Open the backend and choose the images; nothing is run or written.
 
     ``limit`` takes that many images, drawn with the run's seed, as in :func:`choose_images`. ``replace_q`` is one of
     ``INTERVENTIONS``; since the training mean is of the noiseless simulator, q replaced by it is one evaluation, of
-    ``aer``, whichever backend is named.
+    ``aer``, whichever backend is named. ``data`` is another source than the run's, with the same classes.
 
     Raises :class:`UserError` when the data no longer hold the run's images, when the split does not exist or when the
-    limit leaves a class empty, for hardware, and for ``replace_q`` of a model that has no q.
+    limit leaves a class empty, for hardware, for ``replace_q`` of a model that has no q, and for ``data`` with another
+    task or other classes.
     """
     experiment = run.experiment()
     if parse_name(backend_name).kind == "ibm":
@@ -100,8 +102,11 @@ def plan_evaluation(
             raise UserError(f"{run.folder}: its model has neither a circuit nor anything in its place, so no q")
         if replace_q == "mean":
             backend = open_backend(NOISELESS, seed=experiment.seed)
-    selection = choose_images(run, split, limit, stratified)
-    locate(run, selection)
+    if data is None:
+        selection = choose_images(run, split, limit, stratified)
+        locate(run, selection)
+    else:
+        selection = choose_elsewhere(run, data, split, limit, stratified)
     key = {
         "backend": backend.name,
         "split": split,
@@ -113,6 +118,8 @@ def plan_evaluation(
         key["calibrated"] = getattr(backend, "calibrated", None)
     if replace_q is not None:
         key["replace_q"] = replace_q
+    if data is not None:
+        key["data"] = data
     folder = run.evaluations / folder_name(intervened(backend.name, replace_q), key_of(key))
     return Evaluation(run, backend, program, selection, folder, replace_q)
 
@@ -193,12 +200,12 @@ def predict_files(run: Run, paths: list[Path]) -> pd.DataFrame:
 
 
 _Angles = tuple[torch.Tensor, NDArray[np.float64]]
-_last_angles: dict[tuple[str, tuple[str, ...]], _Angles] = {}
+_last_angles: dict[tuple[str, str | None, tuple[str, ...]], _Angles] = {}
 """Features and angles of the last weights and samples: they do not depend on the backend."""
 
 
 def _angles(run: Run, selection: Selection, model: Classifier, progress: Progress) -> _Angles:
-    key = (weights_digest(run), tuple(selection.ids))
+    key = (weights_digest(run), selection.source, tuple(selection.ids))
     if key not in _last_angles:
         _last_angles.clear()
         h = features_of(run, model, images_of(run, selection, progress), progress, "computing angles")

@@ -15,7 +15,7 @@ from hybridq.data.images import Images
 from hybridq.data.manifest import Manifest
 from hybridq.data.sources import load_manifest
 from hybridq.errors import UserError
-from hybridq.evaluation.selection import Selection
+from hybridq.evaluation.selection import Selection, choose_from
 from hybridq.models import Classifier
 from hybridq.models.frozen import compute_features, frozen_features
 from hybridq.runs import Run
@@ -23,19 +23,37 @@ from hybridq.runs import Run
 Progress = Callable[[str, int, int], None]
 
 
+def choose_elsewhere(
+    run: Run, source: str, split: str = "test", limit: int | None = None, stratified: bool = False
+) -> Selection:
+    """Images of another source, on which the run's weights are tested as they are: another hospital's, say.
+
+    Raises :class:`UserError` where its task or classes are not the run's, and as :func:`choose_images`.
+    """
+    manifest = _manifest(_data(run, source), run.experiment().split_seed)
+    if not manifest.labelled:
+        raise UserError(f"--data {source}: its images have no labels")
+    theirs, ours = (manifest.task, manifest.classes), (run.task(), run.classes())
+    if theirs != ours:
+        raise UserError(
+            f"--data {source}: {theirs[0]} with {', '.join(theirs[1])}; the run decides {ours[0]} with "
+            f"{', '.join(ours[1])}, and both must be the same"
+        )
+    return choose_from(run, manifest.listing(), source, split, limit, stratified, source)
+
+
 def locate(run: Run, selection: Selection) -> tuple[Manifest, NDArray[np.int64]]:
     """The data as they are now, and where in their table the images stand.
 
     Raises :class:`UserError` where some are no longer there.
     """
-    experiment = run.experiment()
-    manifest = _manifest(experiment.data, experiment.split_seed)
+    data = _data(run, selection.source)
+    manifest = _manifest(data, run.experiment().split_seed)
     position = {name: index for index, name in enumerate(manifest.table["id"])}
     lost = [name for name in selection.ids if name not in position]
     if lost:
         raise UserError(
-            f"{experiment.data.source}: {len(lost)} of the run's {selection.split} images are no longer there, such as "
-            f"{min(lost)}"
+            f"{data.source}: {len(lost)} of the run's {selection.split} images are no longer there, such as {min(lost)}"
         )
     return manifest, np.array([position[name] for name in selection.ids])
 
@@ -43,7 +61,9 @@ def locate(run: Run, selection: Selection) -> tuple[Manifest, NDArray[np.int64]]
 def images_of(run: Run, selection: Selection, progress: Progress) -> Images:
     """The chosen images, in their order; raises :class:`UserError` as :func:`locate`."""
     manifest, positions = locate(run, selection)
-    return open_images(manifest, run.experiment().data, progress=partial(progress, "decoding images")).view(positions)
+    return open_images(manifest, _data(run, selection.source), progress=partial(progress, "decoding images")).view(
+        positions
+    )
 
 
 def features_of(run: Run, model: Classifier, images: Images, progress: Progress, what: str) -> torch.Tensor:
@@ -54,6 +74,12 @@ def features_of(run: Run, model: Classifier, images: Images, progress: Progress,
         h = frozen_features(model, experiment.model.backbone, images, progress=computing)
         return torch.from_numpy(np.array(h))
     return compute_features(model, images, progress=computing)
+
+
+def _data(run: Run, source: str | None) -> Data:
+    """How the images are read: as the run reads its own."""
+    data = run.experiment().data
+    return data if source is None else data.model_copy(update={"source": source, "splits": None})
 
 
 @lru_cache(maxsize=1)

@@ -54,6 +54,18 @@ class SavedEvaluation:
         return found
 
     @property
+    def source(self) -> str | None:
+        """The source of its images; None where they are of the run's own data."""
+        found: str | None = self.record.get("data")
+        return found
+
+    @property
+    def images(self) -> str:
+        """Which images, for titles: how many, of which split and source."""
+        of = f" of {self.source}" if self.source is not None else ""
+        return f"{len(self.ids):,} {self.record['split']} images{of}"
+
+    @property
     def task(self) -> Task:
         """What was decided."""
         return _task(self.record)

@@ -37,6 +37,8 @@ class Selection:
     """binary, multi-class, ordinal or multi-label."""
     classes: tuple[str, ...]
     """Names of classes or labels."""
+    source: str | None = None
+    """Where they are not of the run's own data: the source they are of."""
 
     @property
     def ids(self) -> list[str]:
@@ -50,10 +52,22 @@ def choose_images(run: Run, split: str = "test", limit: int | None = None, strat
     ``stratified`` keeps how frequent each class or label is in the split. Raises :class:`UserError` when the split does
     not exist or when the limit leaves a class empty; a label of images that have several may be left without positives.
     """
-    splits = run.read_splits()
+    return choose_from(run, run.read_splits(), str(run.splits), split, limit, stratified)
+
+
+def choose_from(
+    run: Run,
+    splits: pd.DataFrame,
+    where: str,
+    split: str,
+    limit: int | None,
+    stratified: bool,
+    source: str | None = None,
+) -> Selection:
+    """The same from any table with the columns of splits.csv; ``where`` names it in errors."""
     wanted = splits[splits["split"] == split]
     if wanted.empty:
-        raise UserError(f"--split {split}: {run.splits} has {', '.join(sorted(set(splits['split'])))}")
+        raise UserError(f"--split {split}: {where} has {', '.join(sorted(set(splits['split'])))}")
     task, classes = run.task(), run.classes()
     about = "all"
     if limit is not None and limit < len(wanted):
@@ -65,7 +79,7 @@ def choose_images(run: Run, split: str = "test", limit: int | None = None, strat
             raise UserError(f"the images of split {split} {lack}")
         advice = "choose more" if stratified or limit < len(classes) else "choose more, or add --stratified"
         raise UserError(f"--limit {limit}: the chosen images of split {split} {lack}; {advice}")
-    return Selection(split, about, wanted.reset_index(drop=True), task, classes)
+    return Selection(split, about, wanted.reset_index(drop=True), task, classes, source)
 
 
 def weights_digest(run: Run) -> str:
@@ -117,6 +131,7 @@ def write_evaluation(
         "split": selection.split,
         "samples": len(table),
         "selection": selection.about,
+        **({} if selection.source is None else {"data": selection.source}),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")

@@ -78,11 +78,11 @@ def view(run: Run) -> View:
 
 
 def results(run: Run) -> list[Results]:
-    """The evaluations of the run, those of the same samples together, the largest set first."""
-    together: dict[frozenset[str], list[SavedEvaluation]] = {}
+    """The evaluations of the run, those of the same samples together: the run's own data first, its largest set."""
+    together: dict[tuple[str | None, frozenset[str]], list[SavedEvaluation]] = {}
     for evaluation in read_evaluations(run.folder):
-        together.setdefault(frozenset(evaluation.ids), []).append(evaluation)
-    sets = sorted(map(_latest, together.values()), key=lambda evaluations: -len(evaluations[0].ids))
+        together.setdefault((evaluation.source, frozenset(evaluation.ids)), []).append(evaluation)
+    sets = sorted(map(_latest, together.values()), key=lambda found: (found[0].source or "", -len(found[0].ids)))
     seed = run.experiment().seed
     classes, shown = run.classes(), view(run)
     return [_results(evaluations, classes, shown, f"set{number}", seed) for number, evaluations in enumerate(sets)]
@@ -162,9 +162,13 @@ def _results(evaluations: list[SavedEvaluation], classes: Sequence[str], view: V
                 alt = f"Scatter of ⟨Z⟩ of every qubit and image, {reference.backend} across, {e.backend} upwards."
                 scatters.append(drawn(figures.z_scatter(reference, e, i), f"z{i}", "", alt))
     counted = f"{len(first.ids):,} images" + ("" if selection == "all" else f" ({selection})")
+    elsewhere = "" if first.source is None else "Nothing was trained or chosen on this source."
+    said = [f"{counted}.", elsewhere, f"Intervals: {first.metrics['interval']}.", *first.metrics.get("notes", [])]
     return Results(
-        title=f"Results on the {split} split" + ("" if selection == "all" else f", {selection}"),
-        note=" ".join([f"{counted}.", f"Intervals: {first.metrics['interval']}.", *first.metrics.get("notes", [])]),
+        title=f"Results on the {split} split"
+        + ("" if first.source is None else f" of {first.source}, data of another source")
+        + ("" if selection == "all" else f", {selection}"),
+        note=" ".join(filter(None, said)),
         evaluations=evaluations,
         colours=[css_name(colour(i)) for i in range(len(evaluations))],
         comparison=comparison,
@@ -243,7 +247,7 @@ def summary(results: list[Results], view: View) -> list[str]:
     metrics = reference.metrics
     of_groups = f" in {metrics['groups']} groups" if metrics["groups"] else ""
     found = ", ".join(f"{title} {with_interval(metrics['metrics'][name])}" for name, title in view.lead)
-    what = f"{metrics['n']:,} {reference.record['split']} images{of_groups}"
+    what = f"{reference.images}{of_groups}"
     sentences = [f"On {what}, {figures.backend_label(reference)}: {found}."]
     if largest.comparison is not None:
         sentences += [_change_sentence(backend, metrics["n"]) for backend in largest.comparison.others]

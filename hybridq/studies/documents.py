@@ -58,8 +58,7 @@ def markdown(tables: Sequence[SettingTable], name: str) -> str:
     for table in tables:
         lines += [f"## {table.setting}", ""]
         for part in parts(table):
-            head, *rows = part
-            lines += [_pipes(head), _pipes(["---", *["---:"] * (len(head) - 1)]), *map(_pipes, rows), ""]
+            lines += [*pipes(part), ""]
         lines += [*(f"{note}\n" for note in table.notes), f"**{table.conclusion}**", ""]
     return "\n".join([*lines, "---", "", *(f"{sentence}\n" for sentence in EXPLANATION)])
 
@@ -89,7 +88,13 @@ def latex(tables: Sequence[SettingTable], name: str) -> str:
     return "\n".join(lines)
 
 
-def _pipes(cells: Sequence[str]) -> str:
+def pipes(part: Part) -> list[str]:
+    """Lines of a Markdown table."""
+    head, *rows = part
+    return [_row(head), _row(["---", *["---:"] * (len(head) - 1)]), *map(_row, rows)]
+
+
+def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 

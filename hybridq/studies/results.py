@@ -140,7 +140,7 @@ def _evaluations(study: Study, cell: Cell, run: Run) -> Iterator[tuple[str, str,
         record, by, name = evaluation.record, None, evaluation.backend
         if evaluation.intervention is not None:
             by, name = evaluation.intervention["replace_q"], evaluation.intervention["backend"]
-        if record["split"] != study.split or record["selection"] != "all":
+        if record["split"] != study.split or record["selection"] != "all" or evaluation.source is not None:
             continue
         key = (parse_name(name).canonical, by)
         if key not in newest or record["finished"] >= newest[key].record["finished"]:

@@ -132,7 +132,7 @@ def write_data(run: Run, prepared: Prepared) -> None:
     """splits.csv and data.json of the run."""
     manifest = prepared.manifest
     with whole(run.splits) as unfinished:
-        splits_table(manifest).to_csv(unfinished, index=False)
+        manifest.listing().to_csv(unfinished, index=False)
     write_json(
         run.folder / "data.json",
         {
@@ -147,15 +147,6 @@ def write_data(run: Run, prepared: Prepared) -> None:
             "intensity": {"mean": prepared.mean, "std": prepared.std},
         },
     )
-
-
-def splits_table(manifest: Manifest) -> pd.DataFrame:
-    """Columns id, group, split, label, and of a multi-label task true_0, true_1, … in {0, 1}."""
-    table = manifest.table[["id", "group", "split", "label"]]
-    if manifest.targets is None:
-        return table
-    names = [f"true_{index}" for index in range(len(manifest.classes))]
-    return table.join(pd.DataFrame(manifest.targets, columns=names))
 
 
 def _without(images: Images, held_out: Sequence[Images]) -> tuple[Images, int]:

@@ -17,7 +17,6 @@ from tiny import quietly
 
 from hybridq.config import parse_experiment
 from hybridq.data.sources import load_manifest
-from hybridq.training.prepare import splits_table
 from hybridq.training.train import train
 
 CONFIG = """
@@ -87,7 +86,7 @@ def test_images_keep_their_own_labels(split: str) -> None:
     of_id = dict(zip(manifest.table["id"], manifest.targets.tolist(), strict=True))
     expected = [of_id[name] for name in manifest.part(split)["id"]]
     assert manifest.truth(split).tolist() == expected
-    table = splits_table(manifest).query("split == @split")
+    table = manifest.listing().query("split == @split")
     assert table[["true_0", "true_1", "true_2", "true_3"]].to_numpy().tolist() == expected
     assert manifest.counts().loc[split].tolist() == np.sum(expected, axis=0).tolist()
 

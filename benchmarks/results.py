@@ -1,0 +1,132 @@
+"""Tables of docs/results.md and README.md, made from the committed cells in docs/results/.
+
+    python -m benchmarks.results            # writes them
+    python -m benchmarks.results --check    # fails where a file differs from its cells
+
+A table stands between ``<!-- study NAME -->`` or ``<!-- csv FILE.csv -->`` and ``<!-- end -->``. Of a study,
+docs/results/NAME/cells.csv and predictions/ are read, and configs/studies/NAME.yaml says what they are;
+``<!-- study NAME metrics -->`` takes the metrics and the sentence under them alone. In docs/results.md and in README's
+section on results, every number with a decimal point outside a table has to be in one of the tables or in
+docs/results/published.csv.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import difflib
+import re
+import sys
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hybridq.files import write_text
+from hybridq.studies.comparisons import compare_models
+from hybridq.studies.documents import parts, pipes, write_tables
+from hybridq.studies.results import read_results
+from hybridq.studies.study import load_study
+from hybridq.studies.table import SettingTable, study_tables
+
+RESULTS = Path("docs/results")
+PAGE = Path("docs/results.md")
+PUBLISHED = RESULTS / "published.csv"
+BLOCK = re.compile(r"(<!-- (study|csv) (\S+)( metrics)? -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+NUMBER = re.compile(r"(?<![\w.:])\d[\d,]*\.\d+(?![\w.]*\d)")
+MADE = ("table.csv", "single_seeds.csv", "table.md", "table.tex")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 where something differs")
+    check = parser.parse_args().check
+    problems = [problem for folder in studies() for problem in made(folder.name, check=check)]
+    for page in (PAGE, Path("README.md")):
+        old = page.read_text(encoding="utf-8")
+        new = filled(old)
+        if not check:
+            write_text(page, new)
+        elif new != old:
+            problems += difflib.unified_diff(old.splitlines(), new.splitlines(), f"{page}", "from the cells", "", "", 0)
+        problems += [f"{page}: {number} is in no table" for number in unfounded(new, whole=page == PAGE)]
+    if problems:
+        sys.exit("\n".join(problems))
+
+
+def studies() -> list[Path]:
+    """Folders of the studies whose cells are committed."""
+    return sorted(path.parent for path in RESULTS.glob("*/cells.csv"))
+
+
+@cache
+def tables(name: str) -> tuple[SettingTable, ...]:
+    """Recomputed from the committed cells."""
+    return _tables(name, None)
+
+
+def _tables(name: str, out: Path | None) -> tuple[SettingTable, ...]:
+    study, cells = load_study(Path(f"configs/studies/{name}.yaml"), tuned=False)
+    results = read_results(study, cells, RESULTS / name / "cells.csv")
+    tests = compare_models(study, results, progress=lambda *_: None)
+    found = tuple(study_tables(study, results, tests))
+    if out is not None:
+        write_tables(found, tests, study.name, out)
+    return found
+
+
+def made(name: str, *, check: bool) -> list[str]:
+    """The files of a study that are made from its cells: written, or what differs."""
+    with TemporaryDirectory() as folder:
+        _tables(name, Path(folder))
+        problems = []
+        for file in MADE:
+            new, old = Path(folder, file), RESULTS / name / file
+            if not check:
+                write_text(old, new.read_text(encoding="utf-8"))
+            elif not old.is_file() or new.read_bytes() != old.read_bytes():
+                problems.append(f"{old}: is not what its cells give; run python -m benchmarks.results")
+    return problems
+
+
+def filled(page: str) -> str:
+    """The page with every table made anew."""
+
+    def block(found: re.Match[str]) -> str:
+        start, kind, name, short, _, end = found.groups()
+        content = of_csv(Path(name)) if kind == "csv" else of_study(name, metrics_only=bool(short))
+        return f"{start}\n{content}\n{end}"
+
+    return BLOCK.sub(block, page)
+
+
+def of_study(name: str, *, metrics_only: bool) -> str:
+    lines = []
+    shown = tables(name)
+    for table in shown:
+        if len(shown) > 1:
+            lines += [f"**{table.setting}**", ""]
+        for part in parts(table)[: 1 if metrics_only else None]:
+            lines += [*pipes(part), ""]
+        lines += [*(f"{note}\n" for note in table.notes), table.conclusion, ""]
+    return "\n".join(lines)
+
+
+def of_csv(file: Path) -> str:
+    with file.open(encoding="utf-8", newline="") as rows:
+        return "\n".join(pipes([[cell.replace("_", " ") for cell in row] for row in csv.reader(rows)])) + "\n"
+
+
+def unfounded(page: str, *, whole: bool) -> list[str]:
+    """Numbers of the text that are in no table and not published."""
+    text = page if whole else "".join(re.findall(r"^## Results.*?(?=^## )", page, re.DOTALL | re.MULTILINE))
+    founded = set(NUMBER.findall(PUBLISHED.read_text(encoding="utf-8")))
+    founded |= {
+        number for found in BLOCK.finditer(PAGE.read_text(encoding="utf-8")) for number in NUMBER.findall(found[5])
+    }
+    founded |= {number for found in BLOCK.finditer(text) for number in NUMBER.findall(found[5])}
+    outside = re.sub(r"```.*?```|`[^`]*`|\]\([^)]*\)", "", BLOCK.sub("", text), flags=re.DOTALL)
+    return sorted(set(NUMBER.findall(outside)) - founded)
+
+
+if __name__ == "__main__":
+    main()

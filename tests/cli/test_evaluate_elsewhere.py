@@ -1,0 +1,87 @@
+"""hybridq evaluate --data: trained here, tested on images of another source."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import shapes  # noqa: F401 - registers its source
+from hardware_cli import Command
+from PIL import Image
+
+from hybridq.data.cache import open_images
+from hybridq.data.sources import load_manifest
+from hybridq.data.transforms import to_float
+from hybridq.evaluation.evaluate import predict_files
+from hybridq.evaluation.images import choose_elsewhere
+from hybridq.runs import Run
+
+ELSEWHERE = "synthetic:patients=15,patches=4,seed=9"
+"""Its ids are those of the run's own images, and its images are others."""
+
+
+def folder_of(run: Path, source: str | None) -> Path:
+    records = {path.parent: json.loads(path.read_text()) for path in run.glob("evaluations/*/record.json")}
+    (found,) = (folder for folder, record in records.items() if record.get("data") == source)
+    return found
+
+
+def test_another_source_is_evaluated_apart_from_the_runs_own(run: Path, hybridq: Command) -> None:
+    assert hybridq("evaluate", run).code == 0
+    answer = hybridq("evaluate", run, "--data", ELSEWHERE)
+    assert answer.code == 0, answer.error
+    assert f"test images of {ELSEWHERE}" in " ".join(answer.out.split())
+    again = hybridq("evaluate", run, "--data", ELSEWHERE)
+    assert "on disk already" in again.out + again.error
+    own, other = (pd.read_csv(folder_of(run, source) / "predictions.csv") for source in (None, ELSEWHERE))
+    manifest = load_manifest(ELSEWHERE, Run(run).experiment().data, Run(run).experiment().split_seed)
+    assert other["id"].tolist() == manifest.part("test")["id"].tolist()
+    shared = own.merge(other, on="id")
+    assert len(shared)
+    assert not np.isclose(shared["p_1_x"], shared["p_1_y"]).all()
+
+
+def test_it_decides_as_predict_does(run: Path, hybridq: Command, tmp_path: Path) -> None:
+    assert hybridq("evaluate", run, "--data", ELSEWHERE).code == 0
+    experiment = Run(run).experiment()
+    manifest = load_manifest(ELSEWHERE, experiment.data, experiment.split_seed)
+    (images,) = open_images(manifest, experiment.data, split="test").chunks()
+    files = []
+    for number, image in enumerate(to_float(images).numpy()):
+        files.append(tmp_path / f"{number}.png")
+        Image.fromarray((image[0] * 255).round().astype(np.uint8)).save(files[-1])
+    table = pd.read_csv(folder_of(run, ELSEWHERE) / "predictions.csv")
+    assert np.allclose(predict_files(Run(run), files)["narrowing"], table["p_1"], atol=1e-5)
+
+
+def test_the_report_keeps_the_sources_apart(run: Path, hybridq: Command) -> None:
+    for options in ([], ["--data", ELSEWHERE], ["--data", ELSEWHERE, "--backend", "fake_manila"]):
+        assert hybridq("evaluate", run, *options).code == 0
+    assert hybridq("report", run).code == 0
+    page = (run / "report.html").read_text()
+    assert page.count(f"Results on the test split of {ELSEWHERE}, data of another source") == 1
+    assert page.index("Results on the test split<") < page.index("data of another source")
+    assert "Nothing was trained or chosen on this source." in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--data", "nonsense"], "nonsense"),
+        (["--data", ELSEWHERE, "--split", "all"], f"--split all: {ELSEWHERE} has test, train, validation"),
+        (["--data", ELSEWHERE, "--backend", "ibm_torino"], "--data is for simulated backends; ibm_torino is hardware"),
+        (["--data", "shapes:task=ordinal"], "the run decides binary with no narrowing, narrowing"),
+    ],
+)
+def test_what_cannot_be_tested_is_refused(run: Path, hybridq: Command, arguments: list[str], sentence: str) -> None:
+    assert sentence in hybridq.refused("evaluate", run, *arguments)
+    assert not (run / "evaluations").exists()
+
+
+def test_any_part_of_the_other_source_can_be_chosen(run: Path) -> None:
+    chosen = choose_elsewhere(Run(run), ELSEWHERE, "train")
+    assert chosen.source == ELSEWHERE
+    assert set(chosen.rows["split"]) == {"train"}
