@@ -3,8 +3,8 @@
     python -m benchmarks.epoch_times --out docs/results/epoch-times.csv
 
 A step is forward, backward and AdamW on 32 images of Medical MNIST, 64 × 64. Each round times one step of every
-network, in a random order; an epoch is the median step times the steps of an epoch. VGG-16, of which an epoch takes most
-of an hour on two cores, is extrapolated like all others.
+network, in a random order; an epoch is the median step times the steps of an epoch. VGG-16, of which an epoch takes
+most of an hour on two cores, is extrapolated like all others.
 """
 
 from __future__ import annotations
