@@ -172,6 +172,7 @@ def _row(cell: Cell, run: Run, evaluation: SavedEvaluation) -> dict[str, Any]:
         "multiply_adds": model.get("multiply_adds"),
         "training_seconds": sum(training["seconds"].values()),
         "seconds_per_epoch": history.loc[history["stage"] == "finetune", "seconds"].mean(),
+        "quantum_layer_share": training.get("quantum_layer", {}).get("share_of_step"),
         "epochs": training["epochs"],
     }
     for name, interval in metrics["metrics"].items():
