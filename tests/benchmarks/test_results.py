@@ -1,0 +1,54 @@
+"""The pages of results say what the committed cells give, and nothing else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import results
+
+ROOT = Path(results.__file__).parents[1]
+PAGE = """
+Text.
+
+<!-- csv {file} -->
+old
+<!-- end -->
+
+After, 0.25 of them; `0.9` and [a link](x/0.7.csv) say nothing.
+"""
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    file = tmp_path / "some.csv"
+    file.write_text("model,mean_auc\nmlp,0.25\ncircuit,0.5\n")
+    return file
+
+
+def test_a_table_is_made_anew_and_the_text_around_it_stays(table: Path) -> None:
+    page = results.filled(PAGE.format(file=table))
+    assert "| model | mean auc |" in page
+    assert "| circuit | 0.5 |" in page
+    assert "old" not in page
+    assert page.startswith("\nText.\n")
+    assert results.filled(page) == page
+
+
+def test_a_number_that_is_in_no_table_is_named(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    page = results.filled(PAGE.format(file=table))
+    assert results.unfounded(page, whole=True) == []
+    assert results.unfounded(page.replace("0.25 of", "0.6251 of"), whole=True) == ["0.6251"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_every_table_is_what_the_committed_cells_give() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.results", "--check"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
