@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from backends.contract import CircuitProgram
+
+SHARED_FROM: Final = 2**16
+"""Numbers in the states of a batch from which several threads are faster than one."""
 
 
 class ExactProgram(ABC):
@@ -44,10 +50,11 @@ class ExactProgram(ABC):
             ValueError: a shape does not fit.
         """
         x, w = self._in_one_precision(inputs, weights)
-        if torch.is_autocast_enabled(x.device.type):
-            with torch.autocast(x.device.type, enabled=False):
-                return self._values(x, w)
-        return self._values(x, w)
+        with self.threads_for(len(x)):
+            if torch.is_autocast_enabled(x.device.type):
+                with torch.autocast(x.device.type, enabled=False):
+                    return self._values(x, w)
+            return self._values(x, w)
 
     def jacobian(self, inputs: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Derivatives of every value: (N, K, X) with respect to the inputs, (N, K, W) to the weights.
@@ -55,6 +62,23 @@ class ExactProgram(ABC):
         Arguments as in the call.
         """
         return self._jacobian(*self._in_one_precision(inputs.detach(), weights.detach()))
+
+    @contextmanager
+    def threads_for(self, samples: int) -> Iterator[None]:
+        """One thread of torch for a batch that is too small to share, as many as there are for others.
+
+        Each of the many small operators would wait for the second thread: up to four times as long on an idle machine,
+        ten times and more where other processes have its core.
+        """
+        before = torch.get_num_threads()
+        if before == 1 or samples * 2**self.program.circuit.num_qubits >= SHARED_FROM:
+            yield
+            return
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
 
     @abstractmethod
     def _values(self, inputs: Tensor, weights: Tensor) -> Tensor: ...

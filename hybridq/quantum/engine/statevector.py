@@ -250,11 +250,12 @@ class _Expectations(torch.autograd.Function):
         of_weights: list[Tensor] = []
         per_sample = weights.ndim == 2
         table = torch.atleast_2d(weights)
-        for x, w, cotangents in program._parts(inputs, table, gradient):
-            swept = program._forward(x, w) if sweep is None else sweep
-            to_inputs, to_weights = program._backward(swept, x, w, cotangents[None], per_sample=per_sample)
-            of_inputs.append(to_inputs[0])
-            of_weights.append(to_weights[0])
+        with program.threads_for(len(inputs)):
+            for x, w, cotangents in program._parts(inputs, table, gradient):
+                swept = program._forward(x, w) if sweep is None else sweep
+                to_inputs, to_weights = program._backward(swept, x, w, cotangents[None], per_sample=per_sample)
+                of_inputs.append(to_inputs[0])
+                of_weights.append(to_weights[0])
         if len(of_inputs) == 1:
             return of_inputs[0], of_weights[0].view_as(weights), None
         of_all = torch.cat(of_weights)
