@@ -19,7 +19,7 @@ from hybridq.evaluation.evaluate import predict_files
 from hybridq.evaluation.images import choose_elsewhere
 from hybridq.runs import Run
 
-ELSEWHERE = "synthetic:patients=15,patches=4,seed=9"
+ELSEWHERE = "synthetic:patients=12,patches=4,seed=9"
 """Its ids are those of the run's own images, and its images are others."""
 
 

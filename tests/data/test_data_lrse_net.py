@@ -156,4 +156,4 @@ def test_real_padsd_is_complete_and_its_missing_patients_are_stated() -> None:
     assert len(manifest.table) == 33468
     assert manifest.groups == "none"
     assert "names no patients" in manifest.notes[0]
-    assert not any("removed" in note for note in manifest.notes)
+    assert not any("removed from" in note for note in manifest.notes)
