@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
 
 from hybridq.errors import UserError
 
@@ -78,6 +87,17 @@ UNCHANGED: Final = Augmentation(
 
 OptionalAugmentation = Annotated[Augmentation, BeforeValidator(lambda given: UNCHANGED if given == "none" else given)]
 """An augmentation family, or ``none``."""
+
+
+def _ordered_range(given: Range) -> Range:
+    low, high = given
+    if not 0 <= low <= high or high == 0:
+        raise ValueError("expected [low, high] with 0 <= low <= high and high above 0")
+    return given
+
+
+Strengths = Annotated[Range, AfterValidator(_ordered_range)]
+"""A range of factors of a noise."""
 
 
 def _pair(value: Any) -> Any:
@@ -187,6 +207,9 @@ class Model(Section):
     """False keeps α; with ``alpha: 0`` the classical half alone is trained: a control."""
     residual: bool = True
     """False leaves h out of eq. 13, so that the circuit alone decides: a control."""
+    normalise_q: bool = False
+    """Normalise each ⟨Z⟩ before it is used, after QuantumNAT (arXiv:2110.11331): by mean and standard deviation of the
+    batch in training, by their running values over training in evaluation, whatever the backend."""
     angle_spread: Annotated[float, Field(gt=0, le=3.2)] = 0.75
     """Standard deviation in radians of the first batch's angles u; W_q is scaled to it."""
 
@@ -199,8 +222,14 @@ class Model(Section):
 class Train(Section):
     """Stage 2, supervised fine-tuning (eq. 8-14)."""
 
+    start: str | None = None
+    """A run folder from whose trained weights the training starts; stage 1 is then left out."""
     backend: str = "aer"
-    """A simulated backend: the noise under which the circuit is trained."""
+    """A simulated backend: the noise under which the circuit is trained, and the shots, as in
+    ``fake_torino:shots=1024``, which the engine ``exact`` draws in training steps alone."""
+    noise_scale: Strengths | None = None
+    """Range from which the strength of the backend's noise is drawn for every batch, such as ``[0, 2]``; it is 1 in
+    validation. None: always 1."""
     engine: Literal["exact", "aer"] = "exact"
     """``exact``: exact values and gradients in torch; ``aer``: the backend's own estimator and parameter shift."""
     circuit_precision: Literal["float32", "float64"] = "float32"

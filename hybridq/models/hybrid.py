@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from hybridq import config
 from hybridq.models.backbones import Backbone
 from hybridq.models.classifier import Classifier
 
@@ -12,9 +13,11 @@ from hybridq.models.classifier import Classifier
 class HybridModel(Classifier):
     """A backbone, its features compressed to one angle a qubit, a circuit or what a control has in its place."""
 
-    def __init__(self, backbone: Backbone, circuit: nn.Module, qubits: int) -> None:
+    def __init__(self, backbone: Backbone, circuit: nn.Module, settings: config.Model) -> None:
         super().__init__(backbone, circuit)
-        self.compression = nn.Linear(backbone.features, qubits)  # W_q, b_q of eq. 9
+        self.compression = nn.Linear(backbone.features, settings.qubits)  # W_q, b_q of eq. 9
+        self.normalisation = nn.BatchNorm1d(settings.qubits, affine=False) if settings.normalise_q else nn.Identity()
+        """Of q before the decision: by the batch in training, by running statistics of training in evaluation."""
 
     def angles(self, h: Tensor) -> Tensor:
         """u of eq. 9: features (N, d) to angles (N, Q) in radians."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final
 
 import torch
 from safetensors import SafetensorError
@@ -19,6 +19,8 @@ from hybridq.quantum.layer import quantum_layer
 from hybridq.runs import Run
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
+NOISELESS: Final = config.Train()
+"""The circuit of a model that is evaluated: exact values without noise."""
 
 
 def circuit_spec(settings: config.Model) -> CircuitSpec:
@@ -46,7 +48,7 @@ def new_model(experiment: config.Experiment, classes: int) -> Classifier:
 
     Raises :class:`UserError` for an unknown model or backbone, or images that are too small for it.
     """
-    circuit = _circuit(experiment, backend=experiment.train.backend, engine=experiment.train.engine)
+    circuit = _circuit(experiment, experiment.train)
     circuit.requires_grad_(experiment.model.train_circuit)
     torch.manual_seed(experiment.seed)
     model = build_model(experiment.model, experiment.data.channels, classes, circuit)
@@ -66,19 +68,22 @@ def load_model(run: Run) -> Classifier:
     experiment = run.experiment()
     settings = experiment.model.model_copy(update={"imagenet": False})
     classes = len(run.read_json("data.json")["classes"])
-    model = build_model(settings, experiment.data.channels, classes, _circuit(experiment))
+    model = build_model(settings, experiment.data.channels, classes, _circuit(experiment, NOISELESS))
+    load_weights(model, run)
+    return model.eval()
+
+
+def load_weights(model: Classifier, run: Run) -> None:
+    """Give ``model`` the trained weights of a run; raises :class:`UserError` when they do not fit."""
     try:
         model.load_state_dict(load_file(run.weights))
     except (RuntimeError, SafetensorError, OSError) as error:
         first = str(error).replace("\n", " ").strip()[:200]
         raise UserError(f"{run.weights}: the weights do not fit {run.config} ({first})") from None
-    return model.eval()
 
 
-def _circuit(
-    experiment: config.Experiment, backend: str = "aer", engine: Literal["exact", "aer"] = "exact"
-) -> nn.Module:
-    """The quantum layer, or what the configuration has in its place."""
+def _circuit(experiment: config.Experiment, train: config.Train) -> nn.Module:
+    """The quantum layer under the noise of ``train``, or what the configuration has in its place."""
     settings = experiment.model
     if not has_place_for_circuit(settings):
         return nn.Identity()
@@ -86,4 +91,11 @@ def _circuit(
     if settings.branch != "circuit":
         return classical_branch(settings.branch, spec, experiment.seed)
     dtype = _DTYPES[experiment.train.circuit_precision]
-    return quantum_layer(spec, backend=backend, engine=engine, seed=experiment.seed, dtype=dtype)
+    return quantum_layer(
+        spec,
+        backend=train.backend,
+        engine=train.engine,
+        seed=experiment.seed,
+        dtype=dtype,
+        noise_scale=train.noise_scale,
+    )

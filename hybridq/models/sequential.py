@@ -13,13 +13,13 @@ from hybridq.models.registry import model
 class SequentialHybrid(HybridModel):
     """``features -> compression -> circuit -> head``: whatever the head learns has passed the Q expectation values."""
 
-    def __init__(self, backbone: Backbone, circuit: nn.Module, qubits: int, head: nn.Module) -> None:
-        super().__init__(backbone, circuit, qubits)
+    def __init__(self, backbone: Backbone, circuit: nn.Module, settings: config.Model, head: nn.Module) -> None:
+        super().__init__(backbone, circuit, settings)
         self.head = head
 
     def decide(self, h: Tensor, q: Tensor) -> Tensor:
         """Expectation values (N, Q) to logits (N, classes); ``h`` has been used up."""
-        return self.head(q)
+        return self.head(self.normalisation(q))
 
 
 @model("lean_hybrid")
@@ -32,7 +32,7 @@ def _lean_hybrid(settings: config.Model, channels: int, classes: int, circuit: n
     last layer are dead under ⟨Z⟩ and are reported so.
     """
     backbone = build_backbone(settings.backbone, imagenet=settings.imagenet, channels=channels)
-    return SequentialHybrid(backbone, circuit, settings.qubits, nn.Linear(settings.qubits, classes))
+    return SequentialHybrid(backbone, circuit, settings, nn.Linear(settings.qubits, classes))
 
 
 @model("hqcnn")
@@ -49,4 +49,4 @@ def _hqcnn(settings: config.Model, channels: int, classes: int, circuit: nn.Modu
     head = nn.Sequential(
         nn.Linear(settings.qubits, 32), nn.ReLU(inplace=True), nn.Dropout(settings.dropout), nn.Linear(32, classes)
     )
-    return SequentialHybrid(backbone, circuit, settings.qubits, head)
+    return SequentialHybrid(backbone, circuit, settings, head)

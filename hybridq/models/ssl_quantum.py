@@ -15,7 +15,7 @@ class SSLQuantum(HybridModel):
     """MobileNetV2 features, linear compression to angles, a quantum layer, residual fusion and a linear head."""
 
     def __init__(self, backbone: Backbone, circuit: nn.Module, settings: config.Model, classes: int) -> None:
-        super().__init__(backbone, circuit, settings.qubits)
+        super().__init__(backbone, circuit, settings)
         self.fusion = ResidualFusion(
             settings.qubits,
             backbone.features,
@@ -29,15 +29,15 @@ class SSLQuantum(HybridModel):
 
     def decide(self, h: Tensor, q: Tensor) -> Tensor:
         """Logits of eq. 14 from h (N, d) and q (N, Q): fusion (eq. 13), batch normalisation, dropout, linear."""
-        return self.head(self.fusion(h, q))
+        return self.head(self.fused(h, q))
 
     def fused(self, h: Tensor, q: Tensor) -> Tensor:
         """h̃ = h + α·W_r q (eq. 13), (N, d)."""
-        return self.fusion(h, q)
+        return self.fusion(h, self.normalisation(q))
 
     def quantum_branch(self, h: Tensor, q: Tensor) -> tuple[float, float]:
         """α and ‖α·W_r(q - q̄)‖ / ‖h - h̄‖ over the samples."""
-        return float(self.fusion.alpha.detach()), self.fusion.quantum_share(h, q)
+        return float(self.fusion.alpha.detach()), self.fusion.quantum_share(h, self.normalisation(q))
 
 
 @model("ssl_quantum")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 import torch
@@ -20,32 +20,40 @@ from hybridq.quantum.engine.noisy import MAX_QUBITS
 
 Compiler: TypeAlias = Callable[[CircuitProgram], ExactProgram]
 
+NOISELESS: Final = ("noiseless", "sampled")
+"""Kinds of backends without noise, exact and with shots."""
 
-def exact_compiler(where: Backend | NoiseModel) -> Compiler:
+
+def exact_compiler(where: Backend | NoiseModel, *, limit_of_shots: bool = False) -> Compiler:
     """How programs are compiled for the exact engine under the noise of a simulated backend, or of an Aer noise model.
 
     A backend translates and places the circuit first; a noise model acts on the circuit as it is, bound to the names of
-    its gates as in Aer.
+    its gates as in Aer. With ``limit_of_shots`` a backend that draws shots is taken too: the values that it scatters
+    about.
 
     Raises:
         UserError: hardware, or a backend that draws shots; on compiling, more than ``MAX_QUBITS`` noisy qubits.
     """
+    if not isinstance(where, NoiseModel):
+        if not where.simulated:
+            raise UserError(f"{where.name} is hardware; the exact engine computes simulated backends")
+        if where.shots is not None and not limit_of_shots:
+            raise UserError(f"{where.name} draws shots; the exact engine computes exact values: leave shots out")
+        if where.kind in NOISELESS:
+            return compile_program
+    return lambda program: compile_noisy(simulated_circuit(where, program))
+
+
+def simulated_circuit(where: Backend | NoiseModel, program: CircuitProgram) -> SimulatedCircuit:
+    """A program with its physics on a simulated backend, or under an Aer noise model, which acts on it as it is."""
     if isinstance(where, NoiseModel):
-        return lambda program: compile_noisy(
-            simulated_under(program, Noise.from_model(where, program.circuit.num_qubits))
-        )
-    if not where.simulated:
-        raise UserError(f"{where.name} is hardware; the exact engine computes simulated backends")
-    if where.shots is not None:
-        raise UserError(f"{where.name} draws shots; the exact engine computes exact values: leave shots out")
-    if where.kind == "noiseless":
-        return compile_program
-    return lambda program: compile_noisy(_simulated(where.compile(program)))
+        return simulated_under(program, Noise.from_model(where, program.circuit.num_qubits))
+    return _simulated(where.compile(program))
 
 
 def takes_over(where: Backend, num_qubits: int) -> str | None:
     """Why Aer computes a circuit of this size in place of the exact engine; None where it does not."""
-    if where.kind == "noiseless" or num_qubits <= MAX_QUBITS:
+    if where.kind in NOISELESS or num_qubits <= MAX_QUBITS:
         return None
     return f"{num_qubits} qubits: above {MAX_QUBITS} Aer computes {where.name} in place of the exact noisy engine"
 

@@ -19,8 +19,9 @@ from backends import BackendEstimator, open_backend
 from backends.contract import Backend, CircuitProgram
 from hybridq.errors import UserError
 from hybridq.quantum.circuits import CircuitSpec, dead_weights
-from hybridq.quantum.exact import exact_compiler, takes_over
+from hybridq.quantum.exact import exact_compiler, simulated_circuit, takes_over
 from hybridq.quantum.qnn import BroadcastEstimatorQNN, ExactEstimatorQNN
+from hybridq.quantum.training_noise import RandomStrength, check_outcomes, sampled
 
 INITIAL_RANGE = math.pi / 2
 """Initial weights are uniform in ±INITIAL_RANGE radians, so that every weight has a gradient from step one. The mean
@@ -74,6 +75,10 @@ class QuantumLayer(TorchConnector):
         self.register_parameter("weight", nn.Parameter(initial.to(dtype)))
         self.note: str | None = None
         """What somebody who reads the results has to know about how they were computed."""
+        self.shots: int | None = None
+        """Drawn about the network's values, in training mode alone."""
+        self.strengths: RandomStrength | None = None
+        """In training mode, whose values are taken instead of the network's."""
 
     @property
     def weight(self) -> Tensor:
@@ -103,9 +108,17 @@ class QuantumLayer(TorchConnector):
         if not network.input_gradients:
             input_data = input_data.detach()
         leading = input_data.shape[:-1]
-        values = network.expectations(input_data.reshape(math.prod(leading), network.num_inputs), weight)
+        values = self._values(input_data.reshape(math.prod(leading), network.num_inputs), weight)
         dtype = input_data.dtype if input_data.dtype in {torch.float32, torch.float64} else torch.float32
         return values.to(dtype).reshape(*leading, values.shape[-1])
+
+    def _values(self, inputs: Tensor, weight: Tensor) -> Tensor:
+        """(N, K) of inputs (N, X)."""
+        if not self.training:
+            return self.neural_network.expectations(inputs, weight)
+        compute = self.neural_network.expectations if self.strengths is None else self.strengths.draw()
+        values = compute(inputs, weight)
+        return values if self.shots is None else sampled(values, self.shots)
 
 
 def quantum_layer(
@@ -116,6 +129,7 @@ def quantum_layer(
     estimator: BaseEstimatorV2 | None = None,
     seed: int = 0,
     dtype: torch.dtype = torch.float32,
+    noise_scale: tuple[float, float] | None = None,
 ) -> QuantumLayer:
     """The layer for a circuit; warns of weights that no observable depends on, by name.
 
@@ -126,16 +140,20 @@ def quantum_layer(
         backend: whose expectation values: a simulated backend or its name; or an Aer noise model, which acts on the
             circuit as it is.
         engine: ``exact`` computes the backend's exact values and gradients in torch, under noise up to
-            ``engine.noisy.MAX_QUBITS`` qubits (above, Aer takes over and ``note`` of the layer says so); ``aer`` runs
-            the backend's own estimator, with or without shots, and parameter shift.
+            ``engine.noisy.MAX_QUBITS`` qubits (above, Aer takes over and ``note`` of the layer says so); where the
+            backend has shots they are drawn about these values in training mode, with torch's generator
+            (:func:`hybridq.quantum.training_noise.sampled`), and left out in evaluation mode. ``aer`` runs the
+            backend's own estimator, with or without shots, and parameter shift.
         estimator: any other estimator for engine ``aer``, in place of the backend's.
-        seed: of the initial weights, and of the backend's shots.
+        seed: of the initial weights, and of the shots of the backend's estimator.
         dtype: of the weights, float32 or float64; the circuit is computed in the wider of it and the inputs' dtype.
+        noise_scale: in training mode the noise is λ times the backend's, λ drawn from this range in every call
+            (:class:`hybridq.quantum.training_noise.RandomStrength`); in evaluation mode λ is 1.
 
     Raises:
         UserError: an unknown engine, an engine and a backend that do not go together, an instruction that cannot be
-            differentiated.
-        BackendError: a backend that does not exist.
+            differentiated, ``noise_scale`` where the exact engine computes no noise.
+        BackendError: a backend that does not exist, or an end of ``noise_scale`` at which an error is none.
     """
     if engine not in {"exact", "aer"}:
         raise UserError(f"engine = {engine!r}; allowed are exact, aer")
@@ -145,33 +163,39 @@ def quantum_layer(
         warnings.warn(
             f"circuit: no observable depends on the weights {', '.join(dead)}; they will not be trained", stacklevel=2
         )
-    network, note = _network(program, backend, engine, estimator, seed)
+    where = open_backend(backend, seed=seed) if isinstance(backend, str) else backend
+    network, note = _network(program, where, engine, estimator)
     layer = QuantumLayer(network, generator=torch.Generator().manual_seed(seed), dtype=dtype)
     layer.note = note
+    if not isinstance(network, ExactEstimatorQNN):
+        if noise_scale is not None:
+            raise UserError("noise_scale needs engine = 'exact', and a circuit that is not too large for it")
+        return layer
+    exact = network.compiled.program
+    if not isinstance(where, NoiseModel) and where.shots is not None:
+        check_outcomes(exact.observables)
+        layer.shots = where.shots
+    if noise_scale is not None:
+        layer.strengths = RandomStrength(simulated_circuit(where, exact), *noise_scale)
     return layer
 
 
 def _network(
-    program: CircuitProgram,
-    backend: str | Backend | NoiseModel,
-    engine: str,
-    estimator: BaseEstimatorV2 | None,
-    seed: int,
+    program: CircuitProgram, where: Backend | NoiseModel, engine: str, estimator: BaseEstimatorV2 | None
 ) -> tuple[BroadcastEstimatorQNN, str | None]:
     if estimator is not None:
         if engine == "exact":
             raise UserError("engine = 'exact' runs no estimator; leave it out, or choose engine = 'aer'")
         return BroadcastEstimatorQNN.from_program(program, estimator=estimator), None
-    if isinstance(backend, NoiseModel):
+    if isinstance(where, NoiseModel):
         if engine == "aer":
             raise UserError("engine = 'aer' needs a backend or an estimator; a noise model is computed by 'exact'")
-        return ExactEstimatorQNN.from_program(program, compiler=exact_compiler(backend)), None
-    where = open_backend(backend, seed=seed) if isinstance(backend, str) else backend
+        return ExactEstimatorQNN.from_program(program, compiler=exact_compiler(where)), None
     if not where.simulated:
         raise UserError(f"{where.name} is hardware; a layer is trained on simulated backends only")
     note = None
     if engine == "exact":
-        compiler = exact_compiler(where)
+        compiler = exact_compiler(where, limit_of_shots=True)
         note = takes_over(where, program.circuit.num_qubits)
         if note is None:
             return ExactEstimatorQNN.from_program(program, compiler=compiler), None

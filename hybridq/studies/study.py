@@ -18,7 +18,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._]*$", max_length=4
 CHOSEN: Final = "tuning.yaml"
 """In a study's folder: what was tuned, by model and data set."""
 Overrides = dict[str, Any]
-"""Keys of the experiment's configuration, such as ``model.alpha: 0``."""
+"""Keys of the experiment's configuration, such as ``model.alpha: 0``; ``{seed}`` in a text is the cell's seed."""
 
 
 class Choice(Section):
@@ -171,6 +171,9 @@ def _cells(study: Study, base: str, chosen: dict[str, dict[str, Overrides]], roo
         settings: Overrides = dict(same_splits)
         for some in (study.set, *changes, {"name": name, "train.threads": study.threads}):
             settings |= some
+        for key, value in settings.items():
+            if isinstance(value, str):
+                settings[key] = value.replace("{seed}", str(settings["seed"]))
         overrides = [f"{key}={yaml.safe_dump(value, default_flow_style=True)}" for key, value in settings.items()]
         return parse_experiment(base, overrides, where=f"{where}, cell {name}")
 
@@ -199,7 +202,8 @@ def _cells(study: Study, base: str, chosen: dict[str, dict[str, Overrides]], roo
 
 def _takes(experiment: Experiment, encoder: Experiment) -> bool:
     """Whether a cell pretrains the same backbone by itself; one that starts at random, say, goes on doing so."""
-    pretrains = experiment.pretrain.epochs > 0 and experiment.pretrain.encoder is None
+    from_scratch = experiment.pretrain.encoder is None and experiment.train.start is None
+    pretrains = experiment.pretrain.epochs > 0 and from_scratch
     return pretrains and experiment.model.backbone == encoder.model.backbone
 
 

@@ -24,6 +24,7 @@ from hybridq.data.transforms import intensity_statistics
 from hybridq.errors import UserError
 from hybridq.files import whole, write_json
 from hybridq.runs import Run, open_run
+from hybridq.training.start import check_start
 
 Progress = Callable[[str, int, int], None]
 """Called with what is done, how many of it, of how many."""
@@ -71,6 +72,10 @@ def prepare(experiment: Experiment, progress: Progress, *, allow_leaks: bool = F
             "split for data.splits, or train all the same with --allow-leaks"
         )
     notes = list(manifest.notes)
+    start = experiment.train.start
+    if start is not None:
+        check_start(experiment, manifest)
+        notes.append(f"The weights were trained in another run before ({start}).")
 
     def load(of: Manifest, split: str, what: str) -> Images:
         return open_images(of, data, split=split, progress=partial(progress, f"decoding {what}"))
@@ -78,7 +83,7 @@ def prepare(experiment: Experiment, progress: Progress, *, allow_leaks: bool = F
     training_images = load(manifest, "train", "images")
     validation_images = load(manifest, "validation", "images")
     unlabelled = training_images
-    if pretrain.data is not None and pretrain.epochs and pretrain.encoder is None:
+    if pretrain.data is not None and pretrain.epochs and pretrain.encoder is None and start is None:
         other = load_manifest(
             pretrain.data,
             data.model_copy(update={"source": pretrain.data, "splits": None, "classes": None}),

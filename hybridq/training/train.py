@@ -21,7 +21,7 @@ from hybridq.models import Classifier
 from hybridq.models.cost import multiply_adds
 from hybridq.models.frozen import frozen_features, measure_batch_statistics
 from hybridq.models.objective import Objective, objective_of
-from hybridq.models.saved import circuit_spec, has_circuit, new_model
+from hybridq.models.saved import circuit_spec, has_circuit, load_weights, new_model
 from hybridq.quantum.circuits import dead_weights, describe, draw, to_qasm3
 from hybridq.quantum.layer import QuantumLayer
 from hybridq.runs import Run, cores, create_run, write_environment
@@ -62,14 +62,17 @@ def train(
     objective = objective_of(str(prepared.manifest.task))
     objective.check(prepared.validation_labels, "validation")
     model = new_model(experiment, len(prepared.manifest.classes))
+    if experiment.train.start is not None:
+        load_weights(model, Run(Path(experiment.train.start)))  # the intensity statistics too
     run = create_run(root, experiment)
     write_environment(run, experiment.seed, threads)
     write_data(run, prepared)
     _describe_data(prepared, announce)
     _write_model_card(run, model, prepared, announce)
-    model.mean.fill_(prepared.mean)
-    model.std.fill_(prepared.std)
-    _pretrain(run, experiment, model, prepared, announce, progress)
+    if experiment.train.start is None:
+        model.mean.fill_(prepared.mean)
+        model.std.fill_(prepared.std)
+        _pretrain(run, experiment, model, prepared, announce, progress)
     _finetune(run, experiment, model, objective, prepared, announce, progress)
     return run
 
@@ -136,7 +139,7 @@ def _finetune(
         _frozen_features(experiment, model, prepared, announce, progress),
     )
     folder = run.checkpoints / "finetune"
-    if not (folder / "last.ckpt").exists():
+    if settings.start is None and not (folder / "last.ckpt").exists():
         module.calibrate()
     history = History(run.history, "finetune", finetuning_signatures, announce)
     stopping = ContinuedEarlyStopping(settings.patience)
@@ -239,7 +242,12 @@ def _write_circuit(run: Run, model: Classifier) -> dict[str, Any]:
     circuit = describe(program) | {"layers": settings.layers, "dead_weights": dead_weights(program)}
     circuit["gate_counts"] = circuit.pop("gates")
     assert isinstance(model.circuit, QuantumLayer)
-    circuit["trained_on"] = {"backend": train.backend, "engine": train.engine, "note": model.circuit.note}
+    circuit["trained_on"] = {
+        "backend": train.backend,
+        "engine": train.engine,
+        "noise_scale": train.noise_scale,
+        "note": model.circuit.note,
+    }
     write_json(run.folder / "circuit.json", circuit)
     write_text(run.folder / "circuit.qasm", to_qasm3(program))
     draw(program, run.folder / "circuit.png")

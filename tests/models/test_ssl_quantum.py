@@ -115,8 +115,6 @@ def test_unknown_names_are_answered_with_the_known_ones() -> None:
         model("model.name=resnet")
     with pytest.raises(UserError, match=r"model\.backbone = 'vgg'; known: .*mobilenet_v2"):
         model("model.backbone=vgg")
-    with pytest.raises(UserError, match="draws shots"):
-        model("train.backend=fake_torino:shots=100")
 
 
 def test_missing_imagenet_weights_are_explained(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,7 +100,6 @@ def test_above_its_size_aer_takes_over_and_the_layer_says_so() -> None:
     [
         ({"engine": "gpu"}, "allowed are exact, aer"),
         ({"engine": "exact", "estimator": StatevectorEstimator()}, "runs no estimator"),
-        ({"backend": "fake_torino:shots=100"}, "draws shots"),
         ({"backend": NoiseModel(), "engine": "aer"}, "needs a backend or an estimator"),
     ],
 )

@@ -46,6 +46,15 @@ def test_cells_are_models_by_data_by_fractions_by_seeds(study_file: Path) -> Non
     assert cells[0].experiment.data.label_fraction == 0.5
 
 
+def test_each_cell_may_start_from_the_run_of_its_seed(study_file: Path) -> None:
+    study_file.write_text(
+        STUDY + 'set: {train.start: "runs/first/hybrid-data-s{seed}"}\nencoder: {pretrain.epochs: 1}\n'
+    )
+    _, cells = load_study(study_file)
+    assert {cell.experiment.train.start for cell in cells if cell.seed == 1} == {"runs/first/hybrid-data-s1"}
+    assert {cell.experiment.pretrain.encoder for cell in cells} == {None}
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
