@@ -7,7 +7,7 @@ import sys
 import typer
 
 from backends.errors import BackendError
-from hybridq.cli import backends, compare, data, evaluate, jobs, predict, quickstart, report, study, train
+from hybridq.cli import backends, compare, data, evaluate, export, jobs, predict, quickstart, report, study, train
 from hybridq.errors import UserError
 
 app = typer.Typer(
@@ -17,7 +17,15 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (quickstart.quickstart, train.train, evaluate.evaluate, compare.compare, report.report, predict.predict):
+for command in (
+    quickstart.quickstart,
+    train.train,
+    evaluate.evaluate,
+    compare.compare,
+    report.report,
+    predict.predict,
+    export.export,
+):
     app.command()(command)
 app.add_typer(study.app, name="study")
 app.add_typer(data.app, name="data")
