@@ -1,0 +1,105 @@
+"""What a simulated device shows for a circuit in every version that mitigation asks for: exact, or drawn from shots."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import torch
+
+from backends.aer import SimulatedCircuit
+from backends.mitigation.folding import folded
+from backends.mitigation.readout import Readout, calibrated, preparation
+from backends.mitigation.twirling import twirled
+from hybridq.evaluation.metrics import FloatArray
+from hybridq.evaluation.mitigation.methods import ReadoutFrom, Version
+from hybridq.evaluation.mitigation.shots import distribution, read_jointly, sample
+from hybridq.quantum.engine import compile_noisy
+
+Kept = Callable[[str, Callable[[], FloatArray]], FloatArray]
+"""The array of a name, computed unless it is at hand already."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One experiment: ⟨Z⟩ as read, with shot noise where there are shots."""
+
+    evaluated: dict[Version, FloatArray]
+    """(N, Q)"""
+    training: dict[Version, FloatArray]
+    """(M, Q)"""
+    readout: dict[ReadoutFrom, Readout]
+
+
+class SimulatedDevice:
+    """Exact values of every version of a circuit, computed once; experiments are drawn from them.
+
+    Args:
+        compiled: the circuit under a noise model, of at most ``hybridq.quantum.engine.noisy.MAX_QUBITS`` qubits.
+        weights: (W,) radians.
+        evaluated, training: angles (N, X) and (M, X) of the images, radians.
+        versions: those that are asked for.
+        shots: of each circuit; None for exact values.
+        kept: keeps the exact values by name, since large circuits take long.
+        progress: called with how many circuits are done, and of how many.
+    """
+
+    def __init__(
+        self,
+        compiled: SimulatedCircuit,
+        weights: FloatArray,
+        evaluated: FloatArray,
+        training: FloatArray,
+        versions: Iterable[Version],
+        *,
+        shots: int | None,
+        kept: Kept,
+        progress: Callable[[int, int], None],
+    ) -> None:
+        self.shots = shots
+        self._versions = tuple(dict.fromkeys(versions))
+        self._split = len(evaluated)
+        self._calibrated = calibrated(compiled)
+        self.circuits = {factor: folded(compiled, factor) for factor in {v.factor for v in self._versions}}
+        """The circuit at each noise factor."""
+        # Folding adds no gate that the circuit does not have, so that its errors are averaged once.
+        averaged = twirled(compiled) if any(version.twirled for version in self._versions) else compiled
+        runs = dict.fromkeys((version.twirled, version.factor) for version in self._versions)
+        angles = np.concatenate([evaluated, training])
+        self._exact: dict[tuple[bool, int], FloatArray] = {}
+        progress(0, len(runs) + 1)
+        for done, (twirling, factor) in enumerate(runs, start=1):
+            circuit = self.circuits[factor]
+            if twirling:
+                circuit = replace(circuit, noise=averaged.noise)
+            name = f"{'twirled' if twirling else 'plain'}-{factor}"
+            self._exact[twirling, factor] = kept(name, partial(self._values, circuit, angles, weights))
+            progress(done, len(runs) + 1)
+        nothing = np.zeros((1, 0))
+        self._prepared = [self._values(preparation(compiled, bit), nothing, nothing[0]) for bit in (0, 1)]
+        progress(len(runs) + 1, len(runs) + 1)
+
+    def _values(self, circuit: SimulatedCircuit, angles: FloatArray, weights: FloatArray) -> FloatArray:
+        """⟨Z⟩ of every qubit, or with shots the probabilities of all bit strings."""
+        exact = compile_noisy(circuit if self.shots is None else read_jointly(circuit))
+        with torch.inference_mode():
+            values = exact(torch.from_numpy(angles), torch.from_numpy(weights)).numpy()
+        return values if self.shots is None else distribution(values)
+
+    def show(self, random: np.random.Generator) -> Shown:
+        """One experiment with shots drawn anew; without shots all are the same."""
+        each = {
+            version: self._read(self._exact[version.twirled, version.factor], version.times_shots, random)
+            for version in self._versions
+        }
+        zeros, ones = (self._read(prepared, 1, random)[0] for prepared in self._prepared)
+        return Shown(
+            evaluated={version: values[: self._split] for version, values in each.items()},
+            training={version: values[self._split :] for version, values in each.items()},
+            readout={"calibration": self._calibrated, "measured": Readout(zeros, ones)},
+        )
+
+    def _read(self, exact: FloatArray, times: int, random: np.random.Generator) -> FloatArray:
+        return exact if self.shots is None else sample(exact, times * self.shots, random)
