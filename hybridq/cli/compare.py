@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hybridq.cli.options import HARDWARE, Limit, MaxQuantumSeconds, RunFolder, Split, Stratified, Submission, Yes
+from hybridq.cli.options import (
+    HARDWARE,
+    Limit,
+    MaxQuantumSeconds,
+    RunFolder,
+    Split,
+    Stratified,
+    Submission,
+    ThresholdRule,
+    Yes,
+)
 from hybridq.errors import UserError
 
 if TYPE_CHECKING:
@@ -33,6 +43,7 @@ def compare(
             "twice.",
         ),
     ] = None,
+    threshold: ThresholdRule = None,
     max_quantum_seconds: MaxQuantumSeconds = None,
     repeat: Annotated[
         list[str] | None,
@@ -44,15 +55,26 @@ def compare(
     ] = None,
     yes: Yes = False,
 ) -> None:
-    """Compare the same weights on the same images on several backends; missing evaluations are run."""
+    """Compare the same weights on the same images on several backends; missing evaluations are run.
+
+    With --threshold also at the operating point. What studies of noise and mitigation found on these backends is shown
+    below.
+    """
     from backends.names import parse_name
 
     if repeat and not any(parse_name(name).kind == "ibm" for name in backend):
         raise UserError(f"--repeat is for IBM hardware (ibm_…), and none of {', '.join(backend)} is")
     for name in backend:
         parse_name(name)
+    from hybridq.evaluation.operating_point import parse_rule
+
+    rule = None if threshold is None else parse_rule(threshold)
+    if rule is not None and split == "validation":
+        raise UserError("--threshold chooses on validation images, which then judge nothing; compare another --split")
     from hybridq.cli.console import announce, working
     from hybridq.cli.evaluate import evaluate_on
+    from hybridq.cli.operating_point import compare_at_threshold, evaluate_validation
+    from hybridq.cli.study_sections import study_sections
     from hybridq.cli.tables import comparison_tables
     from hybridq.evaluation.compare import compare_evaluations, write_comparison
     from hybridq.runs import open_run
@@ -61,6 +83,8 @@ def compare(
     names = list(dict.fromkeys(backend if len(backend) > 1 else [*backend, *companions(opened, backend[0])]))
     if len(names) == 1 and not (repeat or replace_q):
         raise UserError(f"a comparison needs another --backend beside {names[0]}")
+    if rule is not None:
+        evaluate_validation(opened, asked=True)
     folders = []
     for name in names:
         is_hardware = parse_name(name).kind == "ibm"
@@ -88,6 +112,9 @@ def compare(
         comparison = compare_evaluations(folders, seed=opened.experiment().seed)
     write_comparison(comparison, opened.folder)
     comparison_tables(comparison)
+    if rule is not None:
+        compare_at_threshold(opened, folders, rule)
+    study_sections(opened, names)
     for leak in opened.read_json("data.json").get("leaks", []):
         announce(f"the splits leak, results may be too good: {leak}")
     announce(f"written: {opened.folder / 'comparison.csv'}")

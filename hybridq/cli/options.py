@@ -28,6 +28,16 @@ MaxQuantumSeconds = Annotated[
         rich_help_panel=HARDWARE,
     ),
 ]
+ThresholdRule = Annotated[
+    str | None,
+    typer.Option(
+        "--threshold",
+        metavar="RULE",
+        help="How the threshold of two classes is chosen on validation images: youden (the largest sum of sensitivity "
+        "and specificity), sensitivity=0.95 (at least that), or cost=10:1 (the lowest cost where a missed positive "
+        "costs 10 false alarms).",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")]
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from hybridq.cli.options import RunFolder
+from hybridq.cli.options import RunFolder, ThresholdRule
 
 
-def report(run: RunFolder) -> None:
-    """Write report.html: one self-contained file with tables and figures of everything saved in the run."""
+def report(run: RunFolder, threshold: ThresholdRule = None) -> None:
+    """Write report.html: one self-contained file with tables and figures of everything saved in the run.
+
+    Where a threshold is to be chosen and validation images were not evaluated yet, that is done first.
+    """
     from hybridq.cli.console import announce, working
+    from hybridq.cli.operating_point import evaluate_validation
+    from hybridq.evaluation.operating_point import YOUDEN, parse_rule
     from hybridq.runs import open_run
 
-    folder = open_run(run).folder
+    rule = YOUDEN if threshold is None else parse_rule(threshold)
+    opened = open_run(run)
+    evaluate_validation(opened, asked=threshold is not None)
     with working("drawing the report"):
         from hybridq.reports.html import write_report
 
-        path = write_report(folder)
+        path = write_report(opened.folder, rule)
     announce(f"report: {path}")

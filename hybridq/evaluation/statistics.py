@@ -51,10 +51,10 @@ def verdict_of(change: Interval) -> str:
     return "higher" if change["value"] > 0 else "lower"
 
 
-def signed(value: float) -> str:
-    """A change with its sign, three decimals; a true minus sign, none on zero."""
-    text = f"{value:+.3f}"
-    return "0.000" if text in {"+0.000", "-0.000"} else text.replace("-", "−")
+def signed(value: float, decimals: int = 3) -> str:
+    """A change with its sign; a true minus sign, none on zero."""
+    text = f"{value:+.{decimals}f}"
+    return text[1:] if float(text) == 0 else text.replace("-", "−")
 
 
 class LabelMetrics(TypedDict):

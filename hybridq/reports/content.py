@@ -10,35 +10,20 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
-from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from hybridq.evaluation.compare import (
-    ComparedBackend,
-    Comparison,
-    ErrorParts,
-    compare,
-    device_sentences,
-    root,
-)
+from hybridq.evaluation.compare import Comparison, ErrorParts, compare, device_sentences, root
+from hybridq.evaluation.operating_point import Rule, validations
 from hybridq.evaluation.saved import SavedEvaluation, read_evaluations, sampling
-from hybridq.evaluation.statistics import NO_DIFFERENCE, Interval, signed
 from hybridq.reports import figures
+from hybridq.reports.decision import Decisions, decisions
 from hybridq.reports.representation import Representation, representation
-from hybridq.reports.style import colour, css_name, inline_svg
+from hybridq.reports.style import Drawn, colour, css_name
 from hybridq.reports.tasks import View, view_of
 from hybridq.runs import Run
 
 CLASSICAL_SHARE = 0.01
 """A quantum share below this makes the model classical for every practical purpose."""
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """A figure of the page: an ``<svg>`` element and the sentence under it."""
-
-    svg: Markup
-    caption: str
 
 
 @dataclass(frozen=True)
@@ -56,6 +41,8 @@ class Results:
     """Confusion matrices, or figures by label."""
     scatters: list[Drawn]
     devices: list[Device]
+    decisions: Decisions | None
+    """Operating point, calibration, risk by coverage; None where an image may have several labels."""
     representation: Representation
     """Of the first evaluation from q as it is, the noiseless one where there is one."""
 
@@ -77,15 +64,30 @@ def view(run: Run) -> View:
     return view_of(run.task(), run.classes())
 
 
-def results(run: Run) -> list[Results]:
-    """The evaluations of the run, those of the same samples together: the run's own data first, its largest set."""
+def results(run: Run, rule: Rule) -> list[Results]:
+    """The evaluations of the run, those of the same samples together: the run's own data first, and of it the test
+    images, the largest set. ``rule`` chooses the operating point.
+
+    Validation images that were evaluated on the noiseless simulator alone, as choosing a threshold needs it, are no
+    result of their own where there is another.
+    """
+    found = read_evaluations(run.folder)
     together: dict[tuple[str | None, frozenset[str]], list[SavedEvaluation]] = {}
-    for evaluation in read_evaluations(run.folder):
+    for evaluation in found:
         together.setdefault((evaluation.source, frozenset(evaluation.ids)), []).append(evaluation)
-    sets = sorted(map(_latest, together.values()), key=lambda found: (found[0].source or "", -len(found[0].ids)))
-    seed = run.experiment().seed
-    classes, shown = run.classes(), view(run)
-    return [_results(evaluations, classes, shown, f"set{number}", seed) for number, evaluations in enumerate(sets)]
+    sets = sorted(map(_latest, together.values()), key=_place)
+    shown = [s for s in sets if not (_of_validation(s[0]) and len(s) == 1 and s[0].kind == "noiseless")] or sets
+    of_validation = validations(found)
+    return [_results(run, evaluations, of_validation, rule, f"set{number}") for number, evaluations in enumerate(shown)]
+
+
+def _place(evaluations: Sequence[SavedEvaluation]) -> tuple[str, bool, int]:
+    first = evaluations[0]
+    return first.source or "", first.record["split"] != "test", -len(first.ids)
+
+
+def _of_validation(evaluation: SavedEvaluation) -> bool:
+    return evaluation.source is None and evaluation.record["split"] == "validation"
 
 
 def _latest(evaluations: Sequence[SavedEvaluation]) -> list[SavedEvaluation]:
@@ -123,14 +125,16 @@ def _cost(record: dict[str, Any]) -> str:
     return f"{counted}, {charged:,.1f} quantum seconds charged ({estimated}): {each:.3f} for each image."
 
 
-def _results(evaluations: list[SavedEvaluation], classes: Sequence[str], view: View, name: str, seed: int) -> Results:
-    first = evaluations[0]
+def _results(
+    run: Run, evaluations: list[SavedEvaluation], validation: dict[str, SavedEvaluation], rule: Rule, name: str
+) -> Results:
+    first, classes, seed = evaluations[0], run.classes(), run.experiment().seed
     split, selection = first.record["split"], first.record["selection"]
     comparison = compare(evaluations, seed=seed) if len(evaluations) > 1 else None
     backends = ", ".join(figures.backend_label(e) for e in evaluations)
 
     def drawn(figure: Figure, kind: str, caption: str, alt: str) -> Drawn:
-        return Drawn(Markup(inline_svg(figure, f"{name}-{kind}", alt)), caption)
+        return Drawn.of(figure, f"{name}-{kind}", caption, alt)
 
     overview = [
         drawn(
@@ -142,7 +146,7 @@ def _results(evaluations: list[SavedEvaluation], classes: Sequence[str], view: V
         drawn(
             figures.roc(evaluations),
             "roc",
-            f"ROC curves{view.curve}.",
+            f"ROC curves{view(run).curve}.",
             "ROC curves: "
             + "; ".join(f"{e.backend} AUC {e.metrics['metrics']['auc']['value']:.3f}" for e in evaluations),
         ),
@@ -153,7 +157,7 @@ def _results(evaluations: list[SavedEvaluation], classes: Sequence[str], view: V
             f"Radar chart of the seven metrics on {backends}; the values are in the table above.",
         ),
     ]
-    details = [drawn(d.figure, d.kind, d.caption, d.alt) for d in view.details(evaluations, classes)]
+    details = [drawn(d.figure, d.kind, d.caption, d.alt) for d in view(run).details(evaluations, classes)]
     scatters: list[Drawn] = []
     if comparison is not None:
         reference = next(e for e in evaluations if e.backend == comparison.reference)
@@ -176,6 +180,8 @@ def _results(evaluations: list[SavedEvaluation], classes: Sequence[str], view: V
         details=details,
         scatters=scatters,
         devices=_devices(evaluations, comparison),
+        # On the images that the threshold was chosen on it says nothing.
+        decisions=None if _of_validation(first) else decisions(evaluations, validation, classes, rule, name, seed),
         representation=representation(
             next((e for e in evaluations if e.intervention is None), first), classes, name, seed
         ),
@@ -194,7 +200,7 @@ def training_figure(run: Run, training: dict[str, Any]) -> Drawn | None:
         "gradient norm of the circuit."
     )
     caption = "By epoch. The weights of the epoch with the best validation AUC are the ones evaluated."
-    return Drawn(Markup(inline_svg(drawing, "training", alt)), caption)
+    return Drawn.of(drawing, "training", caption, alt)
 
 
 def quantum_share(run: Run) -> float | None:
@@ -234,69 +240,6 @@ def split_counts(run: Run, data: dict[str, Any]) -> list[dict[str, Any]]:
             }
         )
     return rows
-
-
-def summary(results: list[Results], view: View) -> list[str]:
-    """What the largest set of samples shows, a sentence for each backend."""
-    if not results:
-        return ["This run has not been evaluated yet: hybridq evaluate RUN --backend aer."]
-    largest = results[0]
-    reference = largest.evaluations[0]
-    if largest.comparison is not None:
-        reference = next(e for e in largest.evaluations if e.backend == largest.comparison.reference)
-    metrics = reference.metrics
-    of_groups = f" in {metrics['groups']} groups" if metrics["groups"] else ""
-    found = ", ".join(f"{title} {with_interval(metrics['metrics'][name])}" for name, title in view.lead)
-    what = f"{reference.images}{of_groups}"
-    sentences = [f"On {what}, {figures.backend_label(reference)}: {found}."]
-    if largest.comparison is not None:
-        sentences += [_change_sentence(backend, metrics["n"]) for backend in largest.comparison.others]
-        sentences += [r.sentence for r in largest.comparison.replacements if r.by == "mean"]
-    return sentences
-
-
-def limits(results: list[Results], data: dict[str, Any], qubits: int | None) -> list[str]:
-    """What the numbers of this report do not show."""
-    said = [
-        "This is research software, not a medical device: nothing here may decide about a patient.",
-        "Whether the quantum layer helps: its controls (a classical layer of the same width, a circuit without "
-        "entanglement, a frozen random circuit, α = 0) are not part of this run.",
-        "How much the result depends on chance in training: this is one seed, and the intervals cover the choice of "
-        "test images only.",
-    ]
-    if qubits is not None:
-        said.append(f"A quantum advantage: {qubits} qubit{'' if qubits == 1 else 's'} can be simulated on a laptop.")
-    evaluations = [e for result in results for e in result.evaluations]
-    if any((e.record.get("hardware") or {}).get("copies", 1) > 1 for e in evaluations):
-        said.append(
-            "Crosstalk: several copies of the circuit ran on one chip at once, and no noise model here has any; what "
-            "it adds is in the rest of the error of ⟨Z⟩, together with everything else that no calibration shows."
-        )
-    if any(e.kind in {"simulated device", "noise model"} for e in evaluations):
-        said.append(
-            "How real hardware would do: simulated devices use stored calibrations or simple noise models, which are "
-            "milder than live devices (no drift, no crosstalk)."
-        )
-    if data["simulated"]:
-        said.append("Anything about patients: the images are synthetic.")
-    elif data["groups"] == "none":
-        said.append(
-            "That no patient is in two splits: the source does not say which images belong to one patient. Results "
-            "may be too good, and intervals too narrow."
-        )
-    positives = [e.metrics["positives"] for e in evaluations if e.metrics["positives"] is not None]
-    if positives and min(positives) < 50:
-        said.append(f"Small differences in sensitivity: there are only {min(positives)} positive images.")
-    labels = {label["label"]: label["positives"] for e in evaluations for label in e.metrics.get("labels", [])}
-    rare = [f"{name} ({count})" for name, count in labels.items() if count < 50]
-    if rare:
-        said.append(f"Small differences in labels with fewer than 50 positive images: {', '.join(rare)}.")
-    return said
-
-
-def with_interval(interval: Interval) -> str:
-    """Value and 95 % interval, three decimals."""
-    return f"{interval['value']:.3f} [{interval['low']:.3f}, {interval['high']:.3f}]"
 
 
 def root_mean_square(square: float | None) -> str:
@@ -370,15 +313,3 @@ def _two_qubit_gates(record: dict[str, Any]) -> Any:
 def _asked(options: dict[str, Any]) -> str:
     """The options that were given, without those that were left to the service."""
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in options.items() if value is not None)
-
-
-def _change_sentence(backend: ComparedBackend, samples: int) -> str:
-    assert backend.changes is not None
-    auc = backend.changes["auc"]
-    verdicts = {figures.METRIC_TITLES[name]: backend.verdict(name) for name in backend.metrics}
-    shown = [f"{title} is {verdict}" for title, verdict in verdicts.items() if verdict != NO_DIFFERENCE]
-    verdict = ", ".join(shown) or f"{NO_DIFFERENCE} in any metric"
-    return (
-        f"{backend.backend} ({backend.kind}): {verdict} (AUC {signed(auc['value'])} [{signed(auc['low'])}, "
-        f"{signed(auc['high'])}]); {backend.flipped} of {samples:,} decisions differ."
-    )

@@ -8,22 +8,27 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from hybridq.evaluation.multilabel import OF_LABELS
-from hybridq.evaluation.statistics import NO_DIFFERENCE, signed
+from hybridq.evaluation.operating_point import YOUDEN, Rule
+from hybridq.evaluation.statistics import NO_DIFFERENCE, signed, verdict_of
 from hybridq.evaluation.tasks import task_named
 from hybridq.files import write_text
-from hybridq.reports import content
+from hybridq.reports import content, statements
+from hybridq.reports.decision import KEPT
 from hybridq.reports.figures import METRIC_TITLES
 from hybridq.reports.label_figures import undefined
+from hybridq.reports.mitigation import mitigations
+from hybridq.reports.noise import noise_results
+from hybridq.reports.spectrum_section import spectrum_drawn
 from hybridq.reports.style import theme_css
 from hybridq.runs import open_run
 
 
-def write_report(folder: Path) -> Path:
+def write_report(folder: Path, rule: Rule = YOUDEN) -> Path:
     """Write ``report.html`` into a finished run folder and return its path.
 
     Everything on the page comes from the files of the run, figures are part of it, and nothing is loaded from
-    elsewhere. What has not been done yet (no evaluation, no circuit) is left out. Raises :class:`UserError` when the
-    folder is no finished run or a file is damaged.
+    elsewhere. What has not been done yet (no evaluation, no circuit, no study) is left out. ``rule`` chooses the
+    operating point. Raises :class:`UserError` when the folder is no finished run or a file is damaged.
     """
     run = open_run(folder)
     experiment = run.experiment()
@@ -31,7 +36,7 @@ def write_report(folder: Path) -> Path:
     circuit = content.optional(run, "circuit.json")
     environment = content.optional(run, "environment.json")
     view = content.view(run)
-    results = content.results(run)
+    results = content.results(run, rule)
     share = content.quantum_share(run)
     page = _environment().get_template("report.html.j2")
     text = page.render(
@@ -49,14 +54,17 @@ def write_report(folder: Path) -> Path:
         environment=environment,
         warnings=content.optional(run, "warnings.json") or [],
         results=results,
-        summary=content.summary(results, view),
+        noise=noise_results(run),
+        mitigated=mitigations(run),
+        spectrum=spectrum_drawn(run),
+        summary=statements.summary(results, view),
         view=view,
         quantum_share=share,
         classical=share is not None and share < content.CLASSICAL_SHARE,
-        limits=content.limits(results, data, circuit["qubits"] if circuit else None),
+        limits=statements.limits(results, data, circuit["qubits"] if circuit else None),
         metrics=[(name, METRIC_TITLES[name]) for name in task_named(run.task()).metrics],
         label_metrics=[(name, METRIC_TITLES[name]) for name in OF_LABELS],
-        no_difference=NO_DIFFERENCE,
+        kept=KEPT,
         theme=Markup(theme_css()),
     )
     path = run.folder / "report.html"
@@ -74,9 +82,11 @@ def _environment() -> Environment:
     )
     environment.filters["breakable"] = lambda name: escape(name).replace(",", Markup(",<wbr>"))
     environment.filters["signed"] = signed
+    environment.filters["verdict"] = verdict_of
     environment.filters["why_undefined"] = undefined
     environment.filters["root"] = content.root_mean_square
     environment.filters["moment"] = content.moment
     environment.filters["pretty_json"] = content.as_json
+    environment.globals["no_difference"] = NO_DIFFERENCE
     environment.globals["record_rows"] = content.record_rows
     return environment

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import wraps
 from html import escape
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, Self
 
 import matplotlib
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -23,8 +25,8 @@ INK = "#1c2129"
 MUTED = "#5c6773"
 RULE = "#d9dee4"
 SURFACE = "#fefefe"
-SERIES = ("#0069ab", "#cf5300", "#00855e", "#b1508b", "#96690a", "#5a5fc7")
-"""After Okabe and Ito (colour-blind safe), darkened until each has a contrast of 4 on white; dashes say it again."""
+SERIES = ("#0069ab", "#c44e00", "#00855e", "#b1508b", "#96690a", "#5a5fc7")
+"""After Okabe and Ito (colour-blind safe), darkened until each has a contrast of 4.5 on white; dashes say it again."""
 SHADE = "#0b62a0"
 """Shading of confusion matrices, by opacity; the same on light and dark pages."""
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (2, 1.2)), (0, (6, 1.5, 1.5, 1.5)), (0, (1, 1)), (0, (8, 2)))
@@ -88,13 +90,18 @@ def colour(index: int) -> str:
     return SERIES[index % len(SERIES)]
 
 
-def key(figure: Figure | Axes, labels: list[str], *, lines: bool, **place: Any) -> None:
-    """A legend in the order of the series: one line each, since backend names are long."""
+def key(
+    figure: Figure | Axes, labels: list[str], *, lines: bool, series: Sequence[int] | None = None, **place: Any
+) -> None:
+    """A legend in the order of the series: one line each, since backend names are long.
+
+    ``series`` are the numbers of the series, where they are not 0, 1, 2, …
+    """
     handles = [
         Line2D([], [], color=colour(i), linestyle=DASHES[i % len(DASHES)], linewidth=1.8)
         if lines
         else Line2D([], [], color=colour(i), linestyle="", marker="s", markersize=6)
-        for i in range(len(labels))
+        for i in (series or range(len(labels)))
     ]
     figure.legend(handles, labels, labelspacing=0.35, borderpad=0, borderaxespad=0, labelcolor=INK, **place)
 
@@ -132,6 +139,19 @@ def inline_svg(figure: Figure, name: str, alt: str) -> str:
     style = f"max-width:{width * 115:.0f}px"
     box = f"0 0 {width * 72:g} {height * 72:g}"
     return f'<svg viewBox="{box}" role="img" aria-label="{escape(alt)}" style="{style}">{svg}'
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure of the page: an ``<svg>`` element and the sentence under it."""
+
+    svg: Markup
+    caption: str
+
+    @classmethod
+    def of(cls, figure: Figure, name: str, caption: str, alt: str) -> Self:
+        """See :func:`inline_svg`."""
+        return cls(Markup(inline_svg(figure, name, alt)), caption)
 
 
 def theme_css() -> str:

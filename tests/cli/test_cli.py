@@ -83,7 +83,6 @@ CONFIG = 'name: a\ndata: {source: "synthetic:patients=12,patches=4", size: 32}\n
         (["train", "a.yaml", "--set", "data.source='folder:path=empty'"], "empty"),
         (["train", "a.yaml", "--set", "data.source='folder:path=one'"], "one"),
         (["train", "a.yaml", "--set", "data.source='folder:path=broken'"], "broken"),
-        (["train", "a.yaml", "--backend", "fake_torino:shots=100"], "leave shots out"),
         (["train", "a.yaml", "--backend", "fake_torin"], "fake_torino"),
         (["evaluate", "nowhere"], "nowhere: no such folder"),
         (["evaluate", "empty"], "empty: is not a run folder (config.yaml is missing)"),

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from studied import write_explanations, write_studies
 
 from hybridq.config import dump_experiment, parse_experiment
 from hybridq.evaluation.tasks import task_named
@@ -39,8 +40,12 @@ def write_run(
     quantum_share: float = 0.06,
     task: str | None = None,
     notes: tuple[str, ...] = ("14 augmented copies of test images were removed from training.",),
+    everything: bool = False,
 ) -> Path:
-    """A finished run of ``samples`` test images; every file is what the contract of the run folder says."""
+    """A finished run of ``samples`` test images; every file is what the contract of the run folder says.
+
+    ``everything`` adds validation images, explanations, and what the studies of noise, mitigation and spectrum leave.
+    """
     random = np.random.default_rng(7)
     folder.mkdir(parents=True, exist_ok=True)
     experiment = parse_experiment(
@@ -76,6 +81,15 @@ def write_run(
     angles = random.normal(0, 0.7, (samples, qubits)) + 1.2 * (labels[:, None] - labels.mean())
     for backend in backends:
         write_evaluation(folder, backend, ids, groups, labels, angles, len(classes), task=task)
+    if everything:
+        others = [f"validation/{i:04d}.png" for i in range(samples)]
+        shifted = angles + random.normal(0, 0.1, angles.shape)
+        for backend in ("aer", "fake_torino"):
+            write_evaluation(
+                folder, backend, others, groups, labels, shifted, len(classes), split="validation", task=task
+            )
+        write_explanations(folder / "evaluations" / f"aer-test{samples}" / "explanations")
+        write_studies(folder)
     return folder
 
 

@@ -14,11 +14,17 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
+from studied import noise_rows
 
+from hybridq.evaluation.calibration import calibration
+from hybridq.evaluation.coverage import confidence_of, risk_coverage
 from hybridq.evaluation.saved import SavedEvaluation, read_evaluations
 from hybridq.reports import figures
+from hybridq.reports.decision_figures import reliability, risk_by_coverage
 from hybridq.reports.label_figures import label_metric
-from hybridq.reports.style import DARK, SERIES, SURFACE, WIDTH, as_png, as_svg, inline_svg
+from hybridq.reports.noise import SOURCE_TITLES
+from hybridq.reports.noise_figures import auc_by_strength, auc_change_map
+from hybridq.reports.style import DARK, INK, MUTED, SERIES, SURFACE, WIDTH, as_png, as_svg, inline_svg
 from hybridq.reports.tasks import view_of
 
 MakeRun = Callable[..., Path]
@@ -37,6 +43,22 @@ def case(request: pytest.FixtureRequest, make_run: MakeRun) -> tuple[tuple[str, 
     options = CASES[request.param]
     run = make_run(**options)
     return options["classes"], run, read_evaluations(run)
+
+
+def decision_drawn(evaluations: list[SavedEvaluation]) -> list[Figure]:
+    """Calibration and risk by coverage, where an image is of one class."""
+    if evaluations[0].labels.ndim != 1:
+        return []
+    calibrations = [calibration(e, seed=0) for e in evaluations]
+    curves = [
+        risk_coverage(e.predicted != e.labels, confidence_of(e.probabilities), e.labels, e.groups, seed=0)
+        for e in evaluations
+    ]
+    places = range(len(evaluations))
+    return [
+        reliability(evaluations, calibrations, "the class decided", places),
+        risk_by_coverage(evaluations, curves, places),
+    ]
 
 
 def words(figure: Figure) -> set[str]:
@@ -58,12 +80,25 @@ def test_every_figure_is_drawn_within_a_phone_s_width(
             detail.figure
             for detail in view_of(str(evaluations[0].record.get("task")), classes).details(evaluations, classes)
         ),
+        *decision_drawn(evaluations),
     ]
     for figure in drawn:
         assert figure.get_figwidth() <= WIDTH + 1e-9
         ElementTree.fromstring(as_svg(figure))
         pixels = np.asarray(Image.open(io.BytesIO(as_png(figure, dpi=100))).convert("L"))
         assert pixels.std() > 5
+        border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+        assert border.min() > 200, "something is cut off at the edge"
+
+
+def test_figures_of_a_noise_study_are_drawn_within_a_phone_s_width() -> None:
+    table = pd.DataFrame(noise_rows())
+    exact = table[table["shots"].isna() & (table["layout"] == "best") & table["seed_transpiler"].isna()]
+    change_map = auc_change_map(exact[exact["device"] == "fake_torino"], SOURCE_TITLES)
+    assert {"−0.080", "readout", "4×"} <= words(change_map)
+    for figure in (auc_by_strength(exact), change_map):
+        assert figure.get_figwidth() <= WIDTH + 1e-9
+        pixels = np.asarray(Image.open(io.BytesIO(as_png(figure, dpi=100))).convert("L"))
         border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
         assert border.min() > 200, "something is cut off at the edge"
 
@@ -137,7 +172,7 @@ def luminance(value: str) -> float:
     return float(linear @ [0.2126, 0.7152, 0.0722])
 
 
-@pytest.mark.parametrize("light", SERIES)
-def test_series_colours_stand_out_on_light_and_dark_pages(light: str) -> None:
-    assert (luminance(SURFACE) + 0.05) / (luminance(light) + 0.05) > 4
-    assert (luminance(DARK[light]) + 0.05) / (luminance(DARK[SURFACE]) + 0.05) > 4
+@pytest.mark.parametrize("light", [INK, MUTED, *SERIES])
+def test_colours_have_the_contrast_of_text_on_light_and_dark_pages(light: str) -> None:
+    assert (luminance(SURFACE) + 0.05) / (luminance(light) + 0.05) >= 4.5
+    assert (luminance(DARK[light]) + 0.05) / (luminance(DARK[SURFACE]) + 0.05) >= 4.5

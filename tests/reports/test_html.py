@@ -68,8 +68,8 @@ def test_the_page_is_whole_and_loads_nothing(page: Page) -> None:
 
 
 def test_every_figure_says_what_it_shows_to_those_who_cannot_see_it(page: Page) -> None:
-    # Bars, ROC, radar, four confusion matrices, three scatters, training; and the drawing of the circuit.
-    assert page.tags.count("svg") == 11
+    # Bars, ROC, radar, four confusion matrices, calibration, coverage, three scatters, training; and the circuit.
+    assert page.tags.count("svg") == 13
     assert page.tags.count("img") == 1
     assert page.unlabelled == []
 

@@ -1,0 +1,99 @@
+"""What a report says of decisions beyond the metrics: operating point, calibration, handing cases over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hybridq.evaluation.calibration import Calibration, calibration
+from hybridq.evaluation.coverage import RiskCoverage, confidence_of, risk_coverage
+from hybridq.evaluation.operating_point import OperatingPoint, Rule, is_binary, operating_point
+from hybridq.evaluation.saved import SavedEvaluation
+from hybridq.reports.decision_figures import reliability, risk_by_coverage
+from hybridq.reports.figures import backend_label
+from hybridq.reports.style import Drawn, colour, css_name
+
+KEPT = (1.0, 0.9, 0.8, 0.5)
+"""Coverages in the table."""
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """Of the evaluations of one set of samples whose q was not replaced."""
+
+    evaluations: list[SavedEvaluation]
+    colours: dict[str, str]
+    """Of each backend."""
+    point: OperatingPoint | None
+    binary: bool
+    positive: str
+    """Name of the positive class; of no meaning with more than two."""
+    positives: int
+    images: int
+    calibrations: list[Calibration]
+    reliability: Drawn
+    curves: list[RiskCoverage]
+    coverage: Drawn
+
+
+def decisions(
+    evaluations: Sequence[SavedEvaluation],
+    validation: dict[str, SavedEvaluation],
+    classes: Sequence[str],
+    rule: Rule,
+    name: str,
+    seed: int,
+) -> Decisions | None:
+    """From saved evaluations of the same samples and those of validation images by backend; ``name`` is unique on the
+    page. None where images may have several labels: each label would need a threshold and a calibration of its own."""
+    series = [i for i, e in enumerate(evaluations) if e.intervention is None]
+    shown = [evaluations[i] for i in series]
+    if not shown or shown[0].labels.ndim != 1:
+        return None
+    binary = is_binary(shown[0])
+    point = operating_point(shown, validation, rule, seed)
+    threshold = None if point is None else point.threshold.value
+    calibrations = [calibration(e, seed) for e in shown]
+    curves = [_curve(e, threshold, seed) for e in shown]
+    predicted = f"“{classes[1]}”" if binary else "the class decided"
+    return Decisions(
+        evaluations=shown,
+        colours={e.backend: css_name(colour(i)) for i, e in zip(series, shown, strict=True)},
+        point=point,
+        binary=binary,
+        positive=classes[1],
+        positives=int((shown[0].labels == 1).sum()),
+        images=len(shown[0].ids),
+        calibrations=calibrations,
+        reliability=Drawn.of(
+            reliability(shown, calibrations, predicted, series),
+            f"{name}-reliability",
+            f"Calibration: images by predicted probability of {predicted}, and what it came to.",
+            "Calibration curves, predicted probability against the share of images: "
+            + "; ".join(f"{backend_label(e)} {_bins(c)}" for e, c in zip(shown, calibrations, strict=True)),
+        ),
+        curves=curves,
+        coverage=Drawn.of(
+            risk_by_coverage(shown, curves, series),
+            f"{name}-coverage",
+            "Risk by coverage, with 95 % bands. From left to right more images are handed to a human.",
+            "Share of wrong decisions among the images that are kept: "
+            + "; ".join(f"{backend_label(e)} {_kept(c)}" for e, c in zip(shown, curves, strict=True)),
+        ),
+    )
+
+
+def _curve(evaluation: SavedEvaluation, threshold: float | None, seed: int) -> RiskCoverage:
+    """Of the decisions at the threshold where there is one, else of the most probable classes."""
+    probabilities = evaluation.probabilities
+    decided = probabilities.argmax(axis=1) if threshold is None else probabilities[:, 1] >= threshold
+    sureness = confidence_of(probabilities, threshold)
+    return risk_coverage(decided != evaluation.labels, sureness, evaluation.labels, evaluation.groups, seed)
+
+
+def _bins(found: Calibration) -> str:
+    return ", ".join(f"{b.predicted:.2f} came to {b.observed['value']:.2f}" for b in found.bins)
+
+
+def _kept(curve: RiskCoverage) -> str:
+    return ", ".join(f"{curve.at(share)['value']:.1%} of {share:.0%}" for share in KEPT)
