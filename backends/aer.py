@@ -22,7 +22,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.result import Result
-from qiskit.transpiler import generate_preset_pass_manager
+from qiskit.transpiler import Target, generate_preset_pass_manager
 from qiskit_aer import AerSimulator
 from qiskit_aer.library import SaveExpectationValue
 from qiskit_aer.noise import NoiseModel
@@ -43,9 +43,10 @@ from backends.contract import BackendResult, CircuitProgram, CompiledCircuit, Co
 from backends.devices import Device, live_device, stored_device
 from backends.errors import BackendError
 from backends.measurement import MeasuredGroup, group_observables
-from backends.names import BackendName, NoiseRates
+from backends.names import BackendName, NoiseRates, Source
 from backends.noise import Noise, calibrated_noise, parametric_noise, parametric_target
 from backends.record import run_record
+from backends.sources import one_source
 
 MAX_QUBITS = 24
 """Largest noiseless circuit: a state vector of 256 MB."""
@@ -74,6 +75,8 @@ class SimulatedCircuit(CompiledCircuit):
     """What Aer runs: each measured group with its circuit, measurement or saved expectation values included."""
     method: Method = "state vector"
     shots: int | None = None
+    target: Target | None = None
+    """Gates of its qubits and how long they take, for which ``circuit`` was scheduled; None where it was not."""
 
     @cached_property
     def aer_noise(self) -> NoiseModel | None:
@@ -98,6 +101,9 @@ class AerBackend:
         self.shots = name.shots
         self._seed = seed if name.seed is None else name.seed
         self._scale = name.scale
+        self._source = name.source
+        self._layout_rank = name.layout
+        self._seed_transpiler = name.seed_transpiler
         self._rates: NoiseRates | None = name.rates
         self._density_matrix_qubits = density_matrix_qubits
         self._device: Device | None = None
@@ -138,12 +144,14 @@ class AerBackend:
 
     def _placed(self, program: CircuitProgram, device: Device) -> SimulatedCircuit:
         size = program.circuit.num_qubits
-        placement = place(program.circuit, device)
+        placement = place(program.circuit, device, layout=self._layout_rank, seed_transpiler=self._seed_transpiler)
         patch = placement.patch
         if self._rates is not None:
-            noise, labels = parametric_noise(size, self._rates), [f"qubit {q}" for q in range(size)]
+            noise = _parametric_noise(size, self._rates, self._source)
+            labels = [f"qubit {q}" for q in range(size)]
         else:
-            noise, labels = _patch_noise(device, patch), [f"qubit {q} of {device.name}" for q in patch]
+            noise = _patch_noise(device, patch, self._source)
+            labels = [f"qubit {q} of {device.name}" for q in patch]
         observables = tuple(move_observable(o, placement.positions, size) for o in program.observables)
         scaled = noise.scaled(self._scale, labels)
         method = _method(size, scaled, self._density_matrix_qubits)
@@ -154,9 +162,11 @@ class AerBackend:
             **({} if device.read is None else {"calibration_read": device.read}),
             "layout": list(placement.physical_qubits) if simulated else None,
             "active_qubits": list(patch) if simulated else None,
+            "layout_rank": self._layout_rank if simulated else None,
             "seed_transpiler": placement.seed_transpiler,
             "layout_score": round(placement.score, 6) if simulated else None,
             "scale": self._scale,
+            "source": self._source,
             "idle_relaxation": True,
             **circuit_record(placement.circuit),
             **_method_record(method, size, self.shots, self._density_matrix_qubits),
@@ -179,6 +189,7 @@ class AerBackend:
             runs=_runs(observables, scaled, self.shots, method, rotated),
             method=method,
             shots=self.shots,
+            target=placement.target,
         )
 
     def cost(self, compiled: CompiledCircuit, samples: int) -> Cost:
@@ -357,8 +368,16 @@ def _estimate(
 
 
 @lru_cache(maxsize=KEPT)
-def _patch_noise(device: Device, patch: tuple[int, ...]) -> Noise:
-    return calibrated_noise(restrict_target(device, patch), [device.readout[q] for q in patch])
+def _patch_noise(device: Device, patch: tuple[int, ...], source: Source | None) -> Noise:
+    target = restrict_target(device, patch)
+    noise = calibrated_noise(target, [device.readout[q] for q in patch])
+    return noise if source is None else one_source(noise, source, target)
+
+
+@lru_cache(maxsize=KEPT)
+def _parametric_noise(size: int, rates: NoiseRates, source: Source | None) -> Noise:
+    noise = parametric_noise(size, rates)
+    return noise if source is None else one_source(noise, source, parametric_target(size, rates))
 
 
 @lru_cache(maxsize=KEPT)

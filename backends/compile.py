@@ -25,6 +25,7 @@ from qiskit.utils.units import apply_prefix
 
 from backends.devices import BROKEN, Device
 from backends.errors import BackendError
+from backends.names import LayoutRank
 
 PATCHES = 6
 """Best patches of the device that are tried."""
@@ -87,8 +88,8 @@ def restrict_target(device: Device, qubits: Sequence[int]) -> Target:
     return part
 
 
-def candidate_patches(device: Device, size: int, limit: int = PATCHES) -> list[tuple[int, ...]]:
-    """Connected sets of ``size`` device qubits with the smallest errors of readout, two-qubit gates and idling, best
+def candidate_patches(device: Device, size: int) -> list[tuple[int, ...]]:
+    """Connected sets of ``size`` device qubits, those with the smallest errors of readout, two-qubit gates and idling
     first.
 
     Grown greedily from every qubit: always the neighbour that adds the least error.
@@ -116,7 +117,7 @@ def candidate_patches(device: Device, size: int, limit: int = PATCHES) -> list[t
             cost += border[best]
         if len(patch) == size:
             found[tuple(sorted(patch))] = cost
-    return sorted(found, key=lambda p: (found[p], p))[:limit]
+    return sorted(found, key=lambda p: (found[p], p))
 
 
 def _median_gate_seconds(device: Device) -> float:
@@ -124,18 +125,31 @@ def _median_gate_seconds(device: Device) -> float:
     return median([getattr(properties, "duration", None) or 0.0 for properties in known] or [0.0])
 
 
-def place(circuit: QuantumCircuit, device: Device, seed: int = 0) -> Placement:
+def place(
+    circuit: QuantumCircuit,
+    device: Device,
+    seed: int = 0,
+    *,
+    layout: LayoutRank = "best",
+    seed_transpiler: int | None = None,
+) -> Placement:
     """Translate a circuit for a device, on the patch and with the transpiler seed that promise the fewest errors.
+
+    ``layout`` other than ``best`` takes the ``median`` or the ``worst`` of the patches that are grown from every
+    working qubit (:func:`candidate_patches`), by the errors they were grown by. ``seed_transpiler`` tries that seed
+    alone, and leaves the choice of the best qubits to the transpiler, as who transpiles once gets them.
 
     Laid out with all qubits measured, so that readout errors count, and scheduled, so that idle qubits do. Not every
     patch is tried: on stored calibrations of Heron and Eagle the expected error of ⟨Z⟩ is up to a third above that of
     the best patch of :func:`backends.ibm.copies.place_copies`, which looks at all. Deterministic: the transpiler's
     seeds are ``seed`` and the next few. A circuit that was placed before is not transpiled again: one that is equal but
     for the names of its parameters, on a device of the same calibration.
-    Raises :class:`BackendError` when the device has no connected patch that is large enough.
+    Raises :class:`BackendError` when the device has no connected patch that is large enough, and when the transpiler
+    with ``seed_transpiler`` takes more qubits than the circuit has.
     """
     form = _Form(circuit)
-    placement = _search(form, device, seed)
+    seeds = tuple(range(seed, seed + SEEDS)) if seed_transpiler is None else (seed_transpiler,)
+    placement = _search(form, device, seeds, layout, search=seed_transpiler is None)
     return replace(placement, circuit=form.with_its_parameters(placement.circuit))
 
 
@@ -189,7 +203,7 @@ def _plain(value: Any) -> bool:
 
 
 @lru_cache(maxsize=KEPT)
-def _search(form: _Form, device: Device, seed: int) -> Placement:
+def _search(form: _Form, device: Device, seeds: tuple[int, ...], layout: LayoutRank, *, search: bool) -> Placement:
     circuit = form.circuit
     size = circuit.num_qubits
     ready = measured(circuit)
@@ -199,12 +213,20 @@ def _search(form: _Form, device: Device, seed: int) -> Placement:
             f"the circuit has {size} qubits and {device.name} has no connected patch of that many working qubits "
             f"({device.num_qubits} in all)"
         )
+    if layout == "best":
+        patches = [*(grown[:PATCHES] if search else ()), *_preset_patches(ready, device, seeds)]
+    else:
+        patches = [grown[-1] if layout == "worst" else grown[len(grown) // 2]]
+    if not patches:
+        raise BackendError(
+            f"seed_transpiler = {seeds[0]}: the transpiler spreads the circuit over more than {size} qubits of "
+            f"{device.name}; take another seed"
+        )
     best: Placement | None = None
-    for patch in dict.fromkeys([*grown, *_preset_patches(ready, device, seed)]):
+    for patch in dict.fromkeys(patches):
         target = restrict_target(device, patch)
         readout = [device.readout_error(q) for q in patch]
-        for k in range(SEEDS):
-            seed_transpiler = seed + k
+        for seed_transpiler in seeds:
             manager = generate_preset_pass_manager(3, target=target, seed_transpiler=seed_transpiler)
             translated = manager.run(ready)
             positions = _positions(translated, size)
@@ -215,12 +237,12 @@ def _search(form: _Form, device: Device, seed: int) -> Placement:
     return best
 
 
-def _preset_patches(ready: QuantumCircuit, device: Device, seed: int) -> list[tuple[int, ...]]:
+def _preset_patches(ready: QuantumCircuit, device: Device, seeds: Sequence[int]) -> list[tuple[int, ...]]:
     """Patches the preset pass manager chooses when it has the whole device, where they are no larger than needed."""
     everywhere = restrict_target(device, range(device.num_qubits))
     chosen = []
-    for k in range(SEEDS):
-        manager = generate_preset_pass_manager(3, target=everywhere, seed_transpiler=seed + k)
+    for seed_transpiler in seeds:
+        manager = generate_preset_pass_manager(3, target=everywhere, seed_transpiler=seed_transpiler)
         translated = manager.run(ready)
         used = {
             translated.find_bit(q).index for i in translated.data if i.operation.name != "barrier" for q in i.qubits

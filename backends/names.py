@@ -21,6 +21,10 @@ from backends.ibm.options import DecouplingSequence, HardwareOptions
 
 Kind = Literal["aer", "fake", "noise", "ibm", "live"]
 """``live`` is ``ibm_<device>@noise``."""
+Source = Literal["one_qubit", "two_qubit", "relaxation", "idle", "readout", "coherent"]
+"""A source of noise by itself; see :func:`backends.sources.one_source`."""
+LayoutRank = Literal["best", "median", "worst"]
+"""Which patch of the device the circuit is placed on; see :func:`backends.compile.place`."""
 
 # Folders of the client's test suite: made-up error rates, not the calibration of a device.
 _NOT_DEVICES = {"fractional", "nighthawk"}
@@ -54,6 +58,12 @@ class BackendName:
     seed: int | None = None
     scale: float = 1.0
     """Every error rate times this (λ); only where there is noise: ``fake_*``, ``ibm_*@noise``, ``noise:``."""
+    source: Source | None = None
+    """The one source of noise that is left; None: all of the calibration. Only where there is noise."""
+    layout: LayoutRank = "best"
+    """Only for ``fake_*`` and ``ibm_*@noise``, as is the next."""
+    seed_transpiler: int | None = None
+    """The only seed of the transpiler that is tried; None: the best of a few."""
     options: HardwareOptions | None = None
     """Only for ``ibm_*``."""
     copies: int | Literal["auto"] = "auto"
@@ -160,11 +170,16 @@ _RATES: dict[str, Callable[[str, str, str], float]] = {
     "t2_us": _microseconds,
 }
 _SWITCH = _one_of("on", "off")
+_SOURCE = _one_of(*get_args(Source))
+_PLACED: dict[str, Callable[[str, str, str], Any]] = {
+    "layout": _one_of(*get_args(LayoutRank)),
+    "seed_transpiler": _seed,
+}
 _OPTIONS: dict[Kind, dict[str, Callable[[str, str, str], Any]]] = {
     "aer": {"shots": _shots, "seed": _seed},
-    "fake": {"shots": _shots, "scale": _scale, "seed": _seed},
-    "live": {"shots": _shots, "scale": _scale, "seed": _seed},
-    "noise": {**_RATES, "shots": _shots, "scale": _scale, "seed": _seed},
+    "fake": {"shots": _shots, "scale": _scale, "seed": _seed, "source": _SOURCE, **_PLACED},
+    "live": {"shots": _shots, "scale": _scale, "seed": _seed, "source": _SOURCE, **_PLACED},
+    "noise": {**_RATES, "shots": _shots, "scale": _scale, "seed": _seed, "source": _SOURCE},
     "ibm": {
         "shots": _shots,
         "precision": _precision,
@@ -183,9 +198,11 @@ def parse_name(name: str) -> BackendName:
     """Read a backend's name.
 
     ``aer``, ``aer:shots=4096``, ``fake_torino``, ``fake_torino:shots=1024,scale=2,seed=3`` (a comma may stand for the
-    colon), ``noise:depolarizing_2q=0.01,readout=0.02,…``, ``ibm_<device>@noise:scale=2`` (simulated, with the device's
-    calibration of this moment), ``ibm_<device>:shots=4096,resilience=1,dd=XY4,twirl_gates=on,mitigation=off,copies=16``
-    (``precision=0.02`` may stand for the shots).
+    colon), ``fake_torino:source=readout`` (that source of noise alone), ``fake_torino:layout=worst,seed_transpiler=7``
+    (where and how it is placed), ``noise:depolarizing_2q=0.01,readout=0.02,…``, ``ibm_<device>@noise:scale=2``
+    (simulated, with the device's calibration of this moment),
+    ``ibm_<device>:shots=4096,resilience=1,dd=XY4,twirl_gates=on,mitigation=off,copies=16`` (``precision=0.02`` may
+    stand for the shots).
 
     Raises :class:`BackendError` for a name or option that does not exist (with those that do) and for a value out of
     its range.
@@ -217,6 +234,9 @@ def parse_name(name: str) -> BackendName:
         shots=int(values["shots"]) if "shots" in values else None,
         seed=int(values["seed"]) if "seed" in values else None,
         scale=values.get("scale", 1.0),
+        source=values.get("source"),
+        layout=values.get("layout", "best"),
+        seed_transpiler=values.get("seed_transpiler"),
         options=hardware,
         copies=values.get("copies", "auto"),
         rates=rates,
@@ -290,7 +310,7 @@ def _hardware(text: str, values: dict[str, Any]) -> HardwareOptions:
 
 
 def _is_default(key: str, values: dict[str, Any]) -> bool:
-    return key == "scale" and values[key] == 1.0
+    return values[key] == {"scale": 1.0, "layout": "best"}.get(key)
 
 
 def _format(value: float | str) -> str:

@@ -14,7 +14,8 @@ from hybridq.studies.study import load_study
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS = [*sorted((ROOT / "configs").glob("*.yaml")), *sorted((ROOT / "hybridq" / "configs").glob("*.yaml"))]
-STUDIES = sorted((ROOT / "configs" / "studies").glob("*.yaml"))
+NOISE = ROOT / "configs" / "studies" / "noise.yaml"
+STUDIES = sorted(set((ROOT / "configs" / "studies").glob("*.yaml")) - {NOISE})
 CONTROLS = {
     "alpha_zero",
     "mlp",

@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from hybridq.cli.mitigate import mitigation
 from hybridq.cli.options import Runs
+from hybridq.cli.study_noise import noise
 from hybridq.cli.study_table import plot, table
 
 app = typer.Typer(help="Many runs from one file: models, data sets, label fractions and seeds.", no_args_is_help=True)
@@ -106,3 +108,5 @@ def tune(
 
 app.command()(table)
 app.command()(plot)
+app.command()(mitigation)
+app.command()(noise)

@@ -1,0 +1,57 @@
+"""The files of a noise study: tables, record and figures, each whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from backends.record import versions
+from hybridq.files import whole, write_json
+from hybridq.reports.style import as_png
+from hybridq.studies.noise.config import NoiseStudy
+from hybridq.studies.noise.plots import noise_figures
+from hybridq.studies.noise.study import StudiedRun
+from hybridq.studies.noise.tables import Tables, tables_of
+
+
+def write_results(
+    studied: Sequence[StudiedRun],
+    study: NoiseStudy,
+    folder: Path,
+    *,
+    seconds: float,
+    progress: Callable[[str, int, int], None],
+) -> Tables:
+    """noise.csv, qubits.csv, thresholds.csv, record.json and figures/ of these runs together.
+
+    ``seconds`` is how long this call of the study took; a continued one counts its own time alone.
+    """
+    tables = tables_of(studied)
+    for name, table in (("noise", tables.noise), ("qubits", tables.qubits), ("thresholds", tables.thresholds)):
+        with whole(folder / f"{name}.csv") as partial:
+            table.to_csv(partial, index=False)
+    drawn = 0
+    for name, figure in noise_figures(studied, tables.noise, study):
+        with whole(folder / "figures" / f"{name}.png") as partial:
+            partial.write_bytes(as_png(figure))
+        drawn += 1
+        progress("figures", drawn, drawn + 1)
+    progress("figures", drawn, drawn)
+    write_json(
+        folder / "record.json",
+        {
+            "study": study.model_dump(mode="json"),
+            "runs": [one.run.folder.name for one in studied],
+            "cells": len(tables.noise),
+            "simulated": True,
+            "engine": "exact noisy engine; shots are drawn from its exact distribution of bit strings",
+            "layouts": "best, median and worst of the patches grown from every working qubit of the device",
+            "depth": "layers are those of the runs: a study over depth is a study of several runs",
+            "left_out": {one.run.folder.name: one.left_out for one in studied if one.left_out},
+            "versions": dict(versions()),
+            "seconds": round(seconds, 1),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        },
+    )
+    return tables

@@ -1,0 +1,80 @@
+"""A noise study of runs: the cells that are not finished are computed, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from backends.errors import BackendError
+from hybridq.evaluation.evaluate import circuit_of
+from hybridq.evaluation.selection import choose_images
+from hybridq.models.saved import has_circuit
+from hybridq.runs import Run
+from hybridq.studies.noise.cells import REFERENCE, Cell, cells_of
+from hybridq.studies.noise.config import NoiseStudy
+from hybridq.studies.noise.measure import measure, reference_of
+from hybridq.studies.noise.saved import SavedCell, Store
+from hybridq.studies.noise.subject import Progress, Subject
+from hybridq.studies.noise.values import NoisyValues
+
+CIRCUIT = ("depth", "two_qubit_gates", "layout_score", "calibrated")
+"""What a row says of the circuit that ran, as the backend's record has it."""
+
+
+@dataclass(frozen=True, eq=False)
+class StudiedRun:
+    """The finished cells of one run."""
+
+    run: Run
+    cells: tuple[SavedCell, ...]
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Why, by the name of the cell's backend, or of what holds for the whole run."""
+
+
+def study_run(run: Run, study: NoiseStudy, *, progress: Progress) -> StudiedRun:
+    """Compute what is not finished, the noiseless cell first; all are on disk when this returns.
+
+    A strength that the noise does not have is left out, and so are all cells but the noiseless one of a model without a
+    circuit.
+
+    Raises:
+        UserError: the run's data are no longer there, the split does not exist, or the circuit has too many qubits.
+    """
+    selection = choose_images(run, study.split)
+    store, subject = Store(run, selection), Subject(run, selection, progress)
+    quantum = has_circuit(run.experiment().model)
+    wanted = cells_of(study) if quantum else [REFERENCE]
+    left_out = {} if quantum else {"noise": "the model has no circuit; nothing of it runs on a backend"}
+    missing = [cell for cell in wanted if not store.has(cell)]
+    if missing:
+        left_out |= _compute(subject, store, missing, progress)
+    return StudiedRun(run, tuple(store.read(cell) for cell in wanted if store.has(cell)), left_out)
+
+
+def _compute(subject: Subject, store: Store, cells: Sequence[Cell], progress: Progress) -> dict[str, str]:
+    threshold = store.read(REFERENCE).row.get("validation_threshold") if store.has(REFERENCE) else None
+    reference = reference_of(subject, threshold)
+    if not store.has(REFERENCE):
+        store.write(REFERENCE, measure(subject, reference, reference.values), {})
+    noisy = [cell for cell in cells if cell != REFERENCE]
+    if not noisy:
+        return {}
+    program, seed = circuit_of(subject.run), subject.run.experiment().seed
+    values = NoisyValues(program, subject.angles, subject.weights, seed)
+    left_out: dict[str, str] = {}
+    for done, cell in enumerate(noisy):
+        progress(f"{subject.run.folder.name}: noise", done, len(noisy))
+        try:
+            q, record = values.of(cell)
+        except BackendError as error:
+            left_out[cell.backend] = str(error)
+            continue
+        store.write(cell, measure(subject, reference, q), _of_the_circuit(record))
+    progress(f"{subject.run.folder.name}: noise", len(noisy), len(noisy))
+    return left_out
+
+
+def _of_the_circuit(record: dict[str, Any]) -> dict[str, Any]:
+    row = {name: record.get(name) for name in CIRCUIT}
+    return row | {"qubits_of_device": record.get("layout"), "seed_transpiler_used": record.get("seed_transpiler")}
