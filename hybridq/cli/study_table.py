@@ -40,7 +40,16 @@ Out = Annotated[
 ]
 
 
-def table(file: File, runs: Runs = Path("runs"), cells: Collected = None, out: Out = None) -> None:
+def table(
+    file: File,
+    runs: Runs = Path("runs"),
+    cells: Collected = None,
+    out: Out = None,
+    digits: Annotated[
+        int | None,
+        typer.Option(min=3, max=15, help="Keep probabilities with so many decimals: smaller files to commit."),
+    ] = None,
+) -> None:
     """Collect the finished cells; means over seeds with intervals, costs, and paired tests against the main model.
 
     Writes cells.csv, history.csv and predictions/, from which everything can be rebuilt, and table.csv,
@@ -51,6 +60,8 @@ def table(file: File, runs: Runs = Path("runs"), cells: Collected = None, out: O
     from hybridq.studies.table import study_tables
 
     study, results, folder = _results(file, runs, cells, out)
+    if digits is not None:
+        results = results.rounded(digits)
     tests = _tests(study, results)
     tables = study_tables(study, results, tests)
     if cells is None:

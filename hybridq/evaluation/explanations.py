@@ -107,7 +107,9 @@ def grad_cam(model: Classifier, inputs: Tensor, targets: Sequence[int]) -> tuple
 
     None where no block of the backbone gives maps of more than one pixel.
     """
-    from captum.attr import LayerAttribution, LayerGradCam
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="IProgress not found")  # of its bars, in a notebook without widgets
+        from captum.attr import LayerAttribution, LayerGradCam
 
     block = _block(model, inputs)
     if block is None:

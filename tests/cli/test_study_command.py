@@ -47,7 +47,12 @@ def test_a_study_is_run_told_drawn_and_rebuilt(
     assert text.count("| hybrid_q_mean |") == text.count("| hybrid_q_shuffle |") == 2 * 3  # metrics, costs, tests
     assert not list(runs.glob("small/*/checkpoints"))
     shutil.copytree(results, study_file.parent / "committed")
+    short = study_file.parent / "short"
+    assert hybridq("study", "table", study_file, "--runs", runs, "--digits", 4, "--out", short).code == 0
     shutil.rmtree(runs)
+    again = hybridq("study", "table", study_file, "--cells", short / "cells.csv", "--out", short / "again")
+    assert (short / "again" / "table.md").read_text() == (short / "table.md").read_text()
+    assert results_size(short) < results_size(study_file.parent / "committed")
     cells = study_file.parent / "committed" / "cells.csv"
     again = hybridq("study", "table", study_file, "--cells", cells, "--out", study_file.parent / "again")
     assert sentence in again.out
@@ -55,6 +60,11 @@ def test_a_study_is_run_told_drawn_and_rebuilt(
     drawn = hybridq("study", "plot", study_file, "--cells", cells)
     assert drawn.code == 0
     assert (cells.parent / "figures" / "data-aer-roc.png").is_file()
+
+
+def results_size(folder: Path) -> int:
+    """Bytes of the predictions."""
+    return sum(file.stat().st_size for file in folder.glob("predictions/*.parquet"))
 
 
 def test_a_missing_file_of_cells_is_named(study_file: Path, hybridq: Command) -> None:
