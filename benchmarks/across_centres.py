@@ -16,7 +16,7 @@ import pandas as pd
 
 from hybridq.evaluation.evaluate import evaluate, plan_evaluation
 from hybridq.files import whole
-from hybridq.runs import open_run
+from hybridq.runs import Run, open_run
 from hybridq.studies.statistics import interval_over_seeds
 
 SETS = {"P-ADSD": ("controls", "padsd"), "A-DSSS": ("adsss", "adsss:fold=0")}
@@ -34,6 +34,7 @@ def measure(runs: Path) -> pd.DataFrame:
                 found = [
                     _metrics(folder, None if trained == tested else source)
                     for folder in sorted((runs / study).glob(f"{model}-data-s*"))
+                    if Run(folder).finished
                 ]
                 row: dict[str, object] = {
                     "trained on": trained,

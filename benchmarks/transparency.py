@@ -95,7 +95,13 @@ def draw(table: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = figure.subplots()
     for index, (layers, rows) in enumerate(table.groupby("layers")):
-        axes.plot(rows["qubits"], rows["gradient_variance"], marker="o", color=colour(index), label=f"{layers} layers")
+        axes.plot(
+            rows["qubits"],
+            rows["gradient_variance"],
+            marker="o",
+            color=colour(index),
+            label=f"{layers} layer{'s' * (layers != 1)}",
+        )
     axes.set_yscale("log")
     axes.set_xticks(list(QUBITS))
     axes.set_xlabel("qubits")
