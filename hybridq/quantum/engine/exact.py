@@ -67,8 +67,8 @@ class ExactProgram(ABC):
     def threads_for(self, samples: int) -> Iterator[None]:
         """One thread of torch for a batch that is too small to share, as many as there are for others.
 
-        A second thread gives them nothing on an idle machine (2 % more time at 4 qubits, batch 32); where other processes
-        have its core, each of the many small operators may wait for it (20 to 40 ms a step instead of 1.2, at a load of 8).
+        A second thread gives them nothing on an idle machine (2 % more time at 4 qubits, batch 32). Where other
+        processes have its core, each of the many small operators may wait for it: 20 to 40 ms a step instead of 1.2.
         """
         before = torch.get_num_threads()
         if before == 1 or samples * 2**self.program.circuit.num_qubits >= SHARED_FROM:
