@@ -4,8 +4,8 @@
 
 The images are drawn once, with seed 0, from the parts of configs/splits/padsd_clusters.csv: 240 + 240 of its training
 part, 60 + 60 of its validation part and 60 + 60 of its test part, at most two of a class from a cluster of similar
-images (53 clusters of the test part have positives). What is pretrained without labels may use the whole training part
-of that file, which has no cluster of these test images.
+images. What is pretrained without labels may use the whole training part of that file, which has no cluster of these
+test images.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def draw(seed: int = 0) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     manifest = load_manifest("padsd", Data(source="padsd", splits=CLUSTERS), seed)
     table = manifest.table.iloc[rng.permutation(len(manifest.table))]
-    few = table.groupby(["group", "label"]).head(2)
+    cluster = table["group"].where(table["group"] != "", table["id"])  # an image that resembles no other stands alone
+    few = table.groupby([cluster, table["label"]]).head(2)
     drawn = [
         few[(few["split"] == split) & (few["label"] == label)].head(OF_EACH_CLASS[split])
         for split in SPLITS
