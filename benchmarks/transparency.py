@@ -2,8 +2,8 @@
 
     python -m benchmarks.transparency --out docs/results
 
-Writes circuits.csv (the circuits of configs/, each once) and gradients.csv (variance of a derivative at initialisation
-against qubits and layers), and gradients.png. Runs alone; times are of one thread.
+Writes circuits.csv (the circuits of configs/, each once), gradients.csv (variance of a derivative at initialisation, of
+each circuit with other numbers of qubits and layers) and gradients.png. Runs alone; times are of one thread.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from hybridq.config import load_experiment
 from hybridq.files import whole
 from hybridq.models.saved import circuit_spec, has_circuit
 from hybridq.quantum.circuits import CircuitSpec, dead_weights, describe
-from hybridq.quantum.layer import quantum_layer
+from hybridq.quantum.layer import INITIAL_RANGE, quantum_layer
 from hybridq.reports.style import as_png, colour, styled
 
 BATCH, STEPS, DRAWS = 32, 60, 300
@@ -68,9 +69,12 @@ def describe_circuit(name: str, spec: CircuitSpec) -> dict[str, Any]:
 def gradient_variance(spec: CircuitSpec) -> float:
     """Variance of ∂⟨Z₀⟩/∂w over initial weights and inputs, the mean over the weights on which ⟨Z₀⟩ depends."""
     rng = torch.Generator().manual_seed(0)
+    layer = quantum_layer(spec, dtype=torch.float64)
     found = []
-    for seed in range(DRAWS):
-        layer = quantum_layer(spec, seed=seed, dtype=torch.float64)
+    for _ in range(DRAWS):
+        with torch.no_grad():
+            layer.weight.uniform_(-INITIAL_RANGE, INITIAL_RANGE, generator=rng)
+        layer.weight.grad = None
         layer(SPREAD * torch.randn(1, spec.qubits, generator=rng, dtype=torch.float64))[0, 0].backward()
         found.append(layer.weight.grad)
     gradients = torch.stack([gradient for gradient in found if gradient is not None])
@@ -92,21 +96,20 @@ def _step(spec: CircuitSpec) -> float:
 
 @styled
 def draw(table: pd.DataFrame) -> Figure:
-    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
-    axes = figure.subplots()
-    for index, (layers, rows) in enumerate(table.groupby("layers")):
-        axes.plot(
-            rows["qubits"],
-            rows["gradient_variance"],
-            marker="o",
-            color=colour(index),
-            label=f"{layers} layer{'s' * (layers != 1)}",
-        )
-    axes.set_yscale("log")
-    axes.set_xticks(list(QUBITS))
-    axes.set_xlabel("qubits")
-    axes.set_ylabel("variance of ∂⟨Z₀⟩/∂w")
-    axes.legend()
+    """A panel a circuit."""
+    figure = Figure(figsize=(7.4, 3.1), layout="constrained")
+    names = list(dict.fromkeys(table["model"]))
+    panels = figure.subplots(1, len(names), sharey=True)
+    for axes, name in zip(panels, names, strict=True):
+        for index, (layers, rows) in enumerate(table[table["model"] == name].groupby("layers")):
+            label = f"{layers} layer{'s' * (layers != 1)}"
+            axes.plot(rows["qubits"], rows["gradient_variance"], marker="o", color=colour(index), label=label)
+        axes.set_yscale("log")
+        axes.set_xticks(list(QUBITS))
+        axes.set_xlabel("qubits")
+        axes.set_title(name)
+    panels[0].set_ylabel("variance of ∂⟨Z₀⟩/∂w")
+    panels[-1].legend()
     return figure
 
 
@@ -118,7 +121,13 @@ def main() -> None:
     described = pd.DataFrame([describe_circuit(name, spec) for name, spec in circuits()])
     gradients = pd.DataFrame(
         [
-            {"qubits": qubits, "layers": layers, "gradient_variance": gradient_variance(CircuitSpec(qubits, layers))}
+            {
+                "model": name,
+                "qubits": qubits,
+                "layers": layers,
+                "gradient_variance": gradient_variance(replace(spec, qubits=qubits, layers=layers)),
+            }
+            for name, spec in circuits()
             for layers in LAYERS
             for qubits in QUBITS
         ]
