@@ -26,27 +26,44 @@ METRICS = ("auc", "accuracy", "sensitivity", "specificity")
 
 
 def measure(runs: Path) -> pd.DataFrame:
-    """A row a training set, test set and model: mean ± half the 95 % t interval over the seeds that are there."""
+    """A row a training set, test set and model: mean ± half the 95 % t interval over the seeds that are there.
+
+    The change of AUC is against the first model with the same seeds, on these images.
+    """
     rows = []
     for trained, (study, _) in SETS.items():
         for tested, (_, source) in SETS.items():
-            for model in MODELS:
-                found = [
+            found = {
+                model: [
                     _metrics(folder, None if trained == tested else source)
                     for folder in sorted((runs / study).glob(f"{model}-data-s*"))
                     if Run(folder).finished
                 ]
+                for model in MODELS
+            }
+            for model, seeds in found.items():
                 row: dict[str, object] = {
                     "trained on": trained,
-                    "tested on": f"{tested} ({found[0]['n']} images)",
+                    "tested on": f"{tested} ({seeds[0]['n']} images)",
                     "model": model,
-                    "seeds": len(found),
+                    "seeds": len(seeds),
                 }
                 for metric in METRICS:
-                    mean, reach = interval_over_seeds(pd.Series([one["metrics"][metric]["value"] for one in found]))
-                    row[metric] = f"{mean:.3f} ± {reach:.3f}"
+                    row[metric] = _over_seeds([_value(one, metric) for one in seeds])
+                pairs = zip(seeds, found[MODELS[0]], strict=True)
+                changes = [_value(one, "auc") - _value(main, "auc") for one, main in pairs]
+                row["change of auc"] = "" if model == MODELS[0] else _over_seeds(changes)
                 rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _value(result: dict, metric: str) -> float:
+    return float(result["metrics"][metric]["value"])
+
+
+def _over_seeds(values: list[float]) -> str:
+    mean, reach = interval_over_seeds(values)
+    return f"{mean:.3f} ± {reach:.3f}"
 
 
 def _metrics(folder: Path, source: str | None) -> dict:
