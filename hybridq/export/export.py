@@ -56,7 +56,7 @@ class Targets:
         }
         given = {option: path.absolute() for option, (path, _) in options.items() if path is not None}
         if not given:
-            raise UserError(f"hybridq export: nothing to write; name a file with {', '.join(options)}")
+            raise UserError(f"nothing to write; name a file with {', '.join(options)}")
         for option, path in given.items():
             endings = options[option][1]
             if path.suffix not in endings:
@@ -67,7 +67,7 @@ class Targets:
             if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
                 raise UserError(f"{option} {path}: {above} is no folder that can be written to")
         if len(set(given.values())) < len(given):
-            raise UserError(f"hybridq export: {' and '.join(given)} name the same file")
+            raise UserError(f"{' and '.join(given)} name the same file")
 
 
 @dataclass(frozen=True)

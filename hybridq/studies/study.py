@@ -51,6 +51,10 @@ class Tuning(Section):
     """Of every model on every data set."""
 
 
+_OF_THE_STUDY = {"seed": "seeds", "data.label_fraction": "label_fractions", "train.threads": "threads"}
+"""Keys of the experiment that every cell takes from the study, and from what."""
+
+
 class Study(Section):
     """What a study file says."""
 
@@ -92,6 +96,9 @@ class Study(Section):
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError("seeds: a seed is listed twice")
         fixed = {"the study's set": self.set, **{f"the model {name}": changes for name, changes in self.models.items()}}
+        for who, changes in [*fixed.items(), *((f"the data set {name}", some) for name, some in self.data.items())]:
+            for key in sorted(_OF_THE_STUDY.keys() & changes.keys()):
+                raise ValueError(f"{key} is set by {who}; {_OF_THE_STUDY[key]} of the study decides it")
         for key in self.tuning.space if self.tuning else ():
             for who, changes in fixed.items():
                 if key in changes:

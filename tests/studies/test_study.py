@@ -65,6 +65,10 @@ def test_each_cell_may_start_from_the_run_of_its_seed(study_file: Path) -> None:
             "models: {wide: {model.qubit: 4}}",
             r"cell wide-data-s0: unknown key model.qubit; did you mean model.qubits\?",
         ),
+        (
+            "models: {few: {data.label_fraction: 0.1}}",
+            "data.label_fraction is set by the model few; label_fractions of the study decides it",
+        ),
         ("base: missing.yaml", r"missing.yaml: no such file"),
     ],
 )
