@@ -46,6 +46,7 @@ class Task:
     configuration: str
     """The experiment, as YAML, in which the search changes the keys of its space."""
     tuning: Tuning
+    allow_leaks: bool
 
     @property
     def name(self) -> str:
@@ -90,7 +91,10 @@ def tune(
     # A model's next trial depends on its last: models take turns, so that the processes seldom wait for each other.
     turns = [task for turn in range(max(missing.values())) for task in tasks if turn < missing[task.name]]
     with engine(None):
-        first = [delayed(run_cell)(dump_experiment(cell.experiment), place, (), study.split) for cell in encoders]
+        first = [
+            delayed(run_cell)(dump_experiment(cell.experiment), place, (), study.split, (), study.allow_leaks)
+            for cell in encoders
+        ]
         for name, reason in Parallel(n_jobs=workers)(first):
             if reason is not None:
                 raise UserError(f"{name}: {reason}")
@@ -132,7 +136,7 @@ def run_trial(task: Task, root: str) -> tuple[str, float | None]:
         if run.config.exists() and run.experiment() != experiment:
             shutil.rmtree(run.folder)
         try:
-            train(experiment, folder, announce=_quiet, progress=_quiet)
+            train(experiment, folder, announce=_quiet, progress=_quiet, allow_leaks=task.allow_leaks)
         except UserError as error:
             if not run.config.exists():  # nothing was trained: the data or the configuration are wrong
                 raise
@@ -153,7 +157,7 @@ def _tasks(study: Study, cells: Sequence[Cell], trials: int | None) -> list[Task
     tuning = study.tuning if trials is None else study.tuning.model_copy(update={"trials": trials})
     most = max(study.label_fractions)
     return [
-        Task(cell.model, cell.data, dump_experiment(cell.experiment), tuning)
+        Task(cell.model, cell.data, dump_experiment(cell.experiment), tuning, study.allow_leaks)
         for cell in cells
         if cell.seed == study.seeds[0] and cell.label_fraction == most
     ]

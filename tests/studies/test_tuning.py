@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
@@ -113,6 +114,15 @@ def _table(folder: Path, of_test: Callable[[np.ndarray, int], tuple[np.ndarray, 
         rows.append({"path": f"{number}.png", "label": f"class {label}", "split": split})
     pd.DataFrame(rows).to_csv(folder / "table.csv", index=False)
     return f"manifest:path={folder / 'table.csv'}"
+
+
+def test_splits_that_leak_are_refused_unless_the_study_allows_them(tmp_path: Path) -> None:
+    source = _table(tmp_path / "images", lambda pixels, label: (pixels, label))
+    shutil.copy(tmp_path / "images" / "0.png", tmp_path / "images" / "3.png")  # of train, into test
+    with pytest.raises(UserError, match="the splits leak"):
+        search(write_study(tmp_path / "refused", source), trials=1)
+    file = write_study(tmp_path / "allowed", source, STUDY + "allow_leaks: true\n")
+    assert len(pd.read_csv(search(file, trials=1).with_name("tuning.csv"))) == 2
 
 
 def test_other_test_images_and_labels_give_the_same_search(tmp_path: Path) -> None:
