@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 
 from hybridq.files import whole
 from hybridq.reports.style import MUTED, as_png, colour, styled
-from hybridq.studies.statistics import interval_over_seeds
 
 SCANS = {
     "rotation": ("rotation, ± degrees", 15.0),
@@ -27,23 +26,23 @@ METRICS = {"auc": "AUC", "f1": "F1 (macro)"}
 
 @styled
 def draw(cells: pd.DataFrame) -> Figure:
-    """One panel a scan; bands are 95 % t intervals over seeds; dotted lines are without pretraining."""
-    figure = Figure(figsize=(7.4, 3.1), layout="constrained")
+    """One panel a scan: means over seeds, bands from lowest to highest; dotted lines are without pretraining."""
+    figure = Figure(figsize=(7.4, 3.3), layout="constrained")
     panels = figure.subplots(1, len(SCANS), sharey=True)
     for axes, (scan, (title, default)) in zip(panels, SCANS.items(), strict=True):
         for index, (metric, name) in enumerate(METRICS.items()):
             points = _points(cells, scan, default, metric)
             axes.plot(points["at"], points["mean"], marker="o", color=colour(index), label=name)
-            low, high = points["mean"] - points["reach"], points["mean"] + points["reach"]
-            axes.fill_between(points["at"], low, high, color=colour(index), alpha=0.15, linewidth=0)
+            axes.fill_between(points["at"], points["min"], points["max"], color=colour(index), alpha=0.15, linewidth=0)
             floor = cells.loc[cells["model"] == "no_pretraining", metric].mean()
-            axes.axhline(floor, color=colour(index), linestyle=":", linewidth=1)
-        axes.axvline(default, color=MUTED, linewidth=0.8)
+            without = f"{name}, not pretrained"
+            axes.axhline(floor, color=colour(index), linestyle=":", linewidth=1, label=without)
+        axes.axvline(default, color=MUTED, linewidth=0.8, label="default")
         axes.set_xlabel(title)
         if scan == "crop":
             axes.invert_xaxis()
     panels[0].set_ylabel("test, mean over seeds")
-    panels[0].legend()
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=5)
     return figure
 
 
@@ -52,8 +51,7 @@ def _points(cells: pd.DataFrame, scan: str, default: float, metric: str) -> pd.D
     for model, own in cells.groupby("model"):
         name, _, strength = str(model).partition("_")
         if name == scan or model == "default":
-            mean, reach = interval_over_seeds(own[metric])
-            rows.append({"at": float(strength) if strength else default, "mean": mean, "reach": reach})
+            rows.append({"at": float(strength) if strength else default, **own[metric].agg(["mean", "min", "max"])})
     return pd.DataFrame(rows).sort_values("at")
 
 

@@ -3,11 +3,11 @@
     python -m benchmarks.results            # writes them
     python -m benchmarks.results --check    # fails where a file differs from its cells
 
-A table stands between ``<!-- study NAME -->`` or ``<!-- csv FILE.csv -->`` and ``<!-- end -->``. Of a study,
-docs/results/NAME/cells.csv and predictions/ are read, and configs/studies/NAME.yaml says what they are;
-``<!-- study NAME metrics -->`` takes the metrics and the sentence under them alone. In docs/results.md and in README's
-section on results, every number with a decimal point outside a table has to be in one of the tables or in
-docs/results/published.csv.
+A table stands between ``<!-- study NAME -->``, ``<!-- summary NAME -->`` (benchmarks/summaries.py) or
+``<!-- csv FILE.csv -->`` and ``<!-- end -->``. Of a study, docs/results/NAME/cells.csv and predictions/ are read, and
+configs/studies/NAME.yaml says what they are; ``<!-- study NAME metrics -->`` takes the metrics and the sentence under
+them alone. In docs/results.md and in README's section on results, every number with a decimal point outside a table has
+to be in one of the tables or in docs/results/published.csv.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ import csv
 import difflib
 import re
 import sys
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchmarks.summaries import PUBLISHED, RESULTS, SUMMARIES
 from hybridq.files import write_text
-from hybridq.studies.comparisons import compare_models
+from hybridq.studies.comparisons import PairedTest, compare_models
 from hybridq.studies.documents import parts, pipes, write_tables
 from hybridq.studies.results import read_results
 from hybridq.studies.study import load_study
 from hybridq.studies.table import SettingTable, study_tables
 
-RESULTS = Path("docs/results")
 PAGE = Path("docs/results.md")
-PUBLISHED = RESULTS / "published.csv"
-BLOCK = re.compile(r"(<!-- (study|csv) (\S+)( metrics)? -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- (study|summary|csv) (\S+)( metrics)? -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 NUMBER = re.compile(r"(?<![\w.:])\d[\d,]*\.\d+(?![\w.]*\d)")
 MADE = ("table.csv", "single_seeds.csv", "table.md", "table.tex")
 
@@ -48,8 +48,7 @@ def main() -> None:
             write_text(page, new)
         elif new != old:
             problems += difflib.unified_diff(old.splitlines(), new.splitlines(), f"{page}", "from the cells", "", "", 0)
-        if page == PAGE or BLOCK.search(new):
-            problems += [f"{page}: {number} is in no table" for number in unfounded(new, whole=page == PAGE)]
+        problems += [f"{page}: {number} is in no table" for number in unfounded(new, whole=page == PAGE)]
     if problems:
         sys.exit("\n".join(problems))
 
@@ -60,25 +59,23 @@ def studies() -> list[Path]:
 
 
 @cache
-def tables(name: str) -> tuple[SettingTable, ...]:
-    """Recomputed from the committed cells."""
-    return _tables(name, None)
-
-
-def _tables(name: str, out: Path | None) -> tuple[SettingTable, ...]:
+def computed(name: str) -> tuple[Sequence[SettingTable], Sequence[PairedTest]]:
+    """Tables and tests of a study, from its committed cells."""
     study, cells = load_study(Path(f"configs/studies/{name}.yaml"), tuned=False)
     results = read_results(study, cells, RESULTS / name / "cells.csv")
     tests = compare_models(study, results, progress=lambda *_: None)
-    found = tuple(study_tables(study, results, tests))
-    if out is not None:
-        write_tables(found, tests, study.name, out)
-    return found
+    return study_tables(study, results, tests), tests
+
+
+def tables(name: str) -> Sequence[SettingTable]:
+    """One a setting."""
+    return computed(name)[0]
 
 
 def made(name: str, *, check: bool) -> list[str]:
     """The files of a study that are made from its cells: written, or what differs."""
     with TemporaryDirectory() as folder:
-        _tables(name, Path(folder))
+        write_tables(*computed(name), name, Path(folder))
         problems = []
         for file in MADE:
             new, old = Path(folder, file), RESULTS / name / file
@@ -94,7 +91,10 @@ def filled(page: str) -> str:
 
     def block(found: re.Match[str]) -> str:
         start, kind, name, short, _, end = found.groups()
-        content = of_csv(Path(name)) if kind == "csv" else of_study(name, metrics_only=bool(short))
+        if kind == "summary":
+            content = "\n".join(pipes(SUMMARIES[name](tables))) + "\n"
+        else:
+            content = of_csv(Path(name)) if kind == "csv" else of_study(name, metrics_only=bool(short))
         return f"{start}\n{content}\n{end}"
 
     return BLOCK.sub(block, page)
