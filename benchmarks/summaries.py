@@ -36,6 +36,12 @@ REACHED = (
         "ssl_quantum_official_small/data/ssl_quantum",
         ("LRSE-Net", "P-ADSD, its own test"),
     ),
+    (
+        "over HQCNN's CNN",
+        "P-ADSD, its own test",
+        "ssl_quantum_official_cnn/data/ssl_quantum",
+        ("LRSE-Net", "P-ADSD, its own test"),
+    ),
     ("HQCNN", "PneumoniaMNIST", "hqcnn_table/data/hqcnn", None),
     (
         "ResNet-18 beside it",
@@ -43,6 +49,8 @@ REACHED = (
         "hqcnn_table/data/resnet18",
         ("ResNet-18 (28 pixels)", "PneumoniaMNIST"),
     ),
+    ("HQCNN", "P-ADSD, clusters apart", "hqcnn_padsd/data/hqcnn", None),
+    ("an MLP in its circuit's place", "P-ADSD, clusters apart", "hqcnn_padsd/data/mlp", None),
 )
 """System, images, study/data set/model, and the row of published.csv that stands beside it."""
 CONTROLS = {
