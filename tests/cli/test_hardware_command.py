@@ -300,7 +300,7 @@ def test_on_a_terminal_it_asks_and_no_means_no(run: Path, server: Loopback, ledg
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_process_goes_on_where_it_was(stop: signal.Signals, run: Path, tmp_path: Path) -> None:
     with LoopbackProcess(
-        "torino", key=KEY, folder=tmp_path / "server", execution="counterfeit", queue_seconds=3
+        "torino", key=KEY, folder=tmp_path / "server", execution="counterfeit", queue_seconds=600
     ) as service:
         environment = settings(service.environment(), tmp_path / "user" / "ledger.sqlite")
         command = ["evaluate", run, *PLAIN, "--split", "train", "--reference-chunk", "--yes"]
@@ -314,6 +314,7 @@ def test_a_stopped_process_goes_on_where_it_was(stop: signal.Signals, run: Path,
         if stop == signal.SIGINT:
             assert "the same command goes on where this one was" in out
         assert not (run / "evaluations").exists()
+        service.control("POST", "settings", {"queue_seconds": 0})
         process = start(command, environment)
         out, _ = process.communicate(timeout=120)
         assert process.returncode == 0, out
