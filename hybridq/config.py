@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from hybridq.config_keys import FIRST_KEYS
 from hybridq.errors import UserError
 
 Range = tuple[float, float]
@@ -30,6 +31,36 @@ class Section(BaseModel):
     """A part of the configuration: unknown keys are refused, values are final."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def key_content(self) -> dict[str, Any]:
+        """Return what names results on disk, JSON-ready: everything but newer keys at their defaults.
+
+        Newer is a key that did not exist on 2026-11-28 (``FIRST_KEYS``). Its default is what the section takes when the
+        key alone is left out.
+        """
+        content: dict[str, Any] = _key_content(self, self.model_dump(mode="json"))
+        return content
+
+    def _takes_by_itself(self, key: str, dumped: dict[str, Any]) -> bool:
+        """Return whether the section has this value of ``key`` when nobody gives it."""
+        try:
+            without = type(self).model_validate({name: value for name, value in dumped.items() if name != key})
+        except ValidationError:
+            return False
+        return bool(getattr(without, key) == getattr(self, key))
+
+
+def _key_content(value: Any, dumped: Any) -> Any:
+    """``dumped``, the JSON-ready form of ``value``, without newer keys at their defaults, in every section inside."""
+    if isinstance(value, Section):
+        first = {key for base in type(value).__mro__ for key in FIRST_KEYS.get(base.__name__, ())}
+        kept = [key for key in dumped if key in first or not value._takes_by_itself(key, dumped)]
+        return {key: _key_content(getattr(value, key), dumped[key]) for key in kept}
+    if isinstance(value, dict):
+        return {key: _key_content(inside, dumped[key]) for key, inside in value.items()}
+    if isinstance(value, (list, tuple)) and isinstance(dumped, list):
+        return [_key_content(*pair) for pair in zip(value, dumped, strict=True)]
+    return dumped
 
 
 class Augmentation(Section):

@@ -17,6 +17,11 @@ TWIRLS = 32
 """Circuit randomizations where anything is twirled; shots are divided over them."""
 ZNE_FACTORS = (1, 3, 5)
 """Noise amplifications of zero-noise extrapolation, resilience level 2."""
+FIRST_OPTIONS = (
+    *("shots", "resilience", "dynamical_decoupling", "twirl_gates", "twirl_measure", "measure_mitigation"),
+    "precision",
+)
+"""Options that are in every digest of what was sent. Frozen; see :mod:`backends.key_content`."""
 
 
 @dataclass(frozen=True)

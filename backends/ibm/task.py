@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,9 +21,12 @@ from qiskit.quantum_info import SparsePauliOp
 
 from backends.contract import FloatArray
 from backends.errors import BackendError
-from backends.ibm.options import HardwareOptions
+from backends.ibm.options import FIRST_OPTIONS, HardwareOptions
+from backends.key_content import key_content
 
 VERSION = 1
+FIRST_OF_A_CHUNK = ("start", "stop", "estimated_seconds", "max_execution_seconds", "reference")
+"""Fields that are in every digest of what was sent. Frozen; see :mod:`backends.key_content`."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +85,8 @@ class Task:
     def _content(self) -> dict[str, Any]:
         return {
             "device": self.device,
-            "options": self.options.as_dict(),
-            "chunks": [asdict(chunk) for chunk in self.chunks],
+            "options": key_content(self.options, FIRST_OPTIONS),
+            "chunks": [key_content(chunk, FIRST_OF_A_CHUNK) for chunk in self.chunks],
             "observables": [sparse_terms(o) for o in self.observables],
             "parameters": [p.name for p in self.circuit.parameters],
         }

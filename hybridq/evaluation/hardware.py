@@ -130,7 +130,7 @@ def _evaluation(
             "split": split,
             "samples": selection.ids,
             "weights": weights_digest(run),
-            "model": experiment.model.model_dump(mode="json"),
+            "model": experiment.model.key_content(),
             "seed": seed,
             "repeat": repeat,
         }
@@ -151,7 +151,8 @@ def complete_name(run: Run, backend: str) -> BackendName:
     taken = {"shots" if hardware.precision is not None else "precision"}
     if asked.keys() & {"shots", "precision"}:
         taken = {"shots", "precision"}
-    known = hardware.model_dump(exclude={"reference_chunk", "max_quantum_seconds", *taken})
+    left_out = {"reference_chunk", "max_quantum_seconds", *taken}
+    known = {key: value for key, value in hardware.key_content().items() if key not in left_out}
     switches = {True: "on", False: "off"}
     items = {key: switches[v] if isinstance(v, bool) else v for key, v in known.items() if v is not None} | asked
     items = {key: value for key, value in items.items() if (key, value) not in {("copies", "auto"), ("dd", "none")}}

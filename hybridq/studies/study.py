@@ -163,7 +163,7 @@ def _chosen(study: Study, file: Path) -> dict[str, dict[str, Overrides]]:
     if study.tuning is None or not file.is_file():
         return {}
     tree = _read(file)
-    if tree["space"] != study.tuning.model_dump(mode="json")["space"]:
+    if tree["space"] != study.tuning.key_content()["space"]:
         raise UserError(f"{file}: was tuned in another space than the study has; remove it to tune again")
     chosen: dict[str, dict[str, Overrides]] = tree["chosen"]
     for model, data in product(study.models, study.data):

@@ -179,11 +179,18 @@ def _search(task: Task, root: Path) -> Search:
     for key, value in settings.items():
         if key not in known:
             search.set_user_attr(key, value)
-        elif known[key] != value:
+        elif not _same(key, known[key], value):
             raise UserError(
                 f"{root / STORAGE}: holds trials of {task.name} with another {key}; remove the file to tune again"
             )
     return search
+
+
+def _same(key: str, known: Any, value: Any) -> bool:
+    """Return whether settings agree; a configuration that was written before a key existed has it at its default."""
+    if key == "configuration":
+        return parse_experiment(known) == parse_experiment(value)
+    return bool(known == value)
 
 
 def _ended(search: Search) -> list[FrozenTrial]:
@@ -194,7 +201,7 @@ def _ended(search: Search) -> list[FrozenTrial]:
 
 
 def _space(tuning: Tuning) -> dict[str, Any]:
-    space: dict[str, Any] = tuning.model_dump(mode="json")["space"]
+    space: dict[str, Any] = tuning.key_content()["space"]
     return space
 
 

@@ -43,8 +43,21 @@ def test_every_command_explains_itself(
     assert "Usage: hybridq" in capsys.readouterr().out
 
 
-def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
-    code = f"import sys, hybridq.cli.main; print([name for name in {HEAVY} if name in sys.modules])"
+@pytest.mark.parametrize("arguments", [["--help"], ["evaluate", "--help"]])
+def test_help_imports_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom hybridq.cli.main import main\n"
+        f"sys.argv = ['hybridq', *{arguments}]\n"
+        "try:\n    main()\n"
+        f"finally:\n    print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)\n"
+    )
+    done = run([sys.executable, "-P", "-c", code], tmp_path)
+    assert "Usage: hybridq" in done.stdout
+    assert done.stderr.strip() == "[]"
+
+
+def test_the_package_by_itself_imports_nothing_heavy(tmp_path: Path) -> None:
+    code = f"import sys, hybridq, hybridq.config; print([name for name in {HEAVY} if name in sys.modules])"
     assert run([sys.executable, "-P", "-c", code], tmp_path).stdout.strip() == "[]"
 
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
-from hybridq.config import Data
+from hybridq.config import Data, Section
 from hybridq.data.manifest import Manifest, Progress
 from hybridq.data.sources.merged import merge_classes
 from hybridq.data.split_manifest import apply_split_manifest
@@ -23,10 +23,8 @@ DATA_DIR: Final = "HYBRIDQ_DATA_DIR"
 """Environment variable that names the folder under which data sets are looked for."""
 
 
-class Options(BaseModel):
+class Options(Section):
     """What may follow the colon of a source's name; every source declares its own."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 OptionsT = TypeVar("OptionsT", bound=Options)
@@ -203,7 +201,7 @@ def _parse(text: str, data: Data, progress: Progress | None, as_released: bool) 
         options = registered.options.model_validate(given)
     except ValidationError as error:
         raise UserError("; ".join(_sentence(text, item) for item in error.errors())) from None
-    values = options.model_dump(exclude_none=True)
+    values = {key: value for key, value in options.key_content().items() if value is not None}
     canonical = name + (":" + ",".join(f"{key}={value}" for key, value in values.items()) if values else "")
     return registered, Request(canonical, options, data, progress, as_released)
 

@@ -10,6 +10,8 @@ from backends.names import LayoutRank, parse_name
 from hybridq.studies.noise.config import NoiseStudy
 
 NOISELESS = "aer"
+FIRST_OF_A_CELL = ("device", "source", "scale", "shots", "draw", "layout", "seed_transpiler")
+"""Fields that are in every cell's key. Frozen; see :mod:`backends.key_content`."""
 
 
 @dataclass(frozen=True)

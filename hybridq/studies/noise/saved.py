@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 
+from backends.key_content import key_content
 from hybridq.errors import UserError
 from hybridq.evaluation.metrics import FloatArray
 from hybridq.evaluation.selection import Selection, folder_name, key_of, weights_digest
 from hybridq.files import whole
 from hybridq.runs import Run
-from hybridq.studies.noise.cells import Cell
+from hybridq.studies.noise.cells import FIRST_OF_A_CELL, Cell
 from hybridq.studies.noise.measure import Measured
 
 CELLS = Path("noise") / "cells"
@@ -53,7 +54,7 @@ class Store:
     def path(self, cell: Cell) -> Path:
         """The file of a cell."""
         draw = "" if cell.draw is None else f"-draw{cell.draw}"
-        key = key_of(self._about | {"cell": asdict(cell)})
+        key = key_of(self._about | {"cell": key_content(cell, FIRST_OF_A_CELL)})
         return self.run.folder / CELLS / f"{folder_name(cell.backend + draw, key)}.npz"
 
     def has(self, cell: Cell) -> bool:
