@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pandas as pd
 import pytest
 import yaml
@@ -171,6 +172,23 @@ def test_a_finished_search_is_not_repeated_and_goes_on_with_more_trials(tuned: P
         tuning.tune(study, cells, tmp_path / "tuned", jobs=1, report=lambda name, _: reported.append(name))
     assert sorted(reported) == [f"{model}-data trial-{n}" for model in ("hybrid", "linear") for n in (1, 2)]
     pd.testing.assert_frame_equal(trials_of(tuned), trials_of(tmp_path))
+
+
+def test_a_search_from_before_a_key_existed_goes_on_under_its_default(tuned: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tuned, tmp_path / "older"))
+    storage = optuna.storages.RDBStorage(f"sqlite:///{folder / 'tuned' / tuning.STORAGE}")
+    for name in optuna.get_all_study_names(storage):
+        kept = optuna.load_study(study_name=name, storage=storage)
+        configuration = yaml.safe_load(kept.user_attrs["configuration"])
+        del configuration["model"]["normalise_q"]
+        kept.set_user_attr("configuration", yaml.safe_dump(configuration))
+    storage.engine.dispose()
+    study, cells = load_study(folder / "study.yaml", folder, tuned=False)
+    assert tuning.count_missing(study, cells, folder / "tuned") == (0, 6)
+    changed = write_study(folder, text=STUDY.replace("hybrid: {}", "hybrid: {model.normalise_q: true}"))
+    study, cells = load_study(changed, folder, tuned=False)
+    with pytest.raises(UserError, match="holds trials of hybrid-data with another configuration"):
+        tuning.count_missing(study, cells, folder / "tuned")
 
 
 def test_a_training_that_fails_is_a_trial_with_a_reason(tmp_path: Path) -> None:
