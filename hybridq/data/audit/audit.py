@@ -28,7 +28,7 @@ from hybridq.data.manifest import Manifest
 from hybridq.errors import UserError
 from hybridq.files import write_json
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Raised when the same images and splits give another verdict."""
 Load = Callable[[str], Manifest]
 """A source's manifest as released; raises UserError where there is none."""
@@ -104,7 +104,7 @@ def audit(manifest: Manifest, *, progress: Progress, threshold: float = NEAR) ->
 
 def find_leaks(seen: Seen) -> tuple[Finding, ...]:
     """The leaks of what was seen, and nothing else: quick."""
-    looks = (findings.identical, findings.near, findings.moved, findings.groups)
+    looks = (findings.withdrawn, findings.identical, findings.near, findings.moved, findings.groups)
     return tuple(finding for look_for in looks for finding in look_for(seen) if finding.weight == "leak")
 
 
@@ -117,6 +117,7 @@ def judge(seen: Seen, others: tuple[Finding, ...] = ()) -> Audit:
     together = linked(len(table), of_equal(alike.clusters), (named[first], named[second]))
     probed, balanced = probe(manifest, facts, together), balance(manifest)
     found = [
+        *findings.withdrawn(seen),
         *findings.identical(seen),
         *findings.near(seen),
         *findings.moved(seen),

@@ -18,6 +18,7 @@ from hybridq.data.audit.facts import SMALL, Facts
 from hybridq.data.audit.near import PLAIN, plain_vectors
 from hybridq.data.audit.search import Pairs, nearest
 from hybridq.data.audit.shortcuts import APART, MARKS, Probe
+from hybridq.data.audit.withdrawn import why_withdrawn
 from hybridq.data.manifest import SPLITS, Manifest
 
 SHOWN: Final = 12
@@ -139,6 +140,13 @@ def groups(seen: Seen) -> Iterator[Finding]:
         int(table["group"].isin(crossing).sum()),
         tuple(examples),
     )
+
+
+def withdrawn(seen: Seen) -> Iterator[Finding]:
+    """Splits of which it is recorded that they leak, in a way that the images do not show by themselves."""
+    sentence = why_withdrawn(seen.manifest.table)
+    if sentence is not None:
+        yield Finding("leak", "withdrawn splits", sentence, int((seen.split == "test").sum()))
 
 
 def conflicts(seen: Seen) -> Iterator[Finding]:
