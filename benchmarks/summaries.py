@@ -49,8 +49,8 @@ REACHED = (
         "hqcnn_table/data/resnet18",
         ("ResNet-18 (28 pixels)", "PneumoniaMNIST"),
     ),
-    ("HQCNN", "P-ADSD, clusters apart", "hqcnn_padsd/data/hqcnn", None),
-    ("an MLP in its circuit's place", "P-ADSD, clusters apart", "hqcnn_padsd/data/mlp", None),
+    ("HQCNN", "P-ADSD, clustered split", "hqcnn_padsd/data/hqcnn", None),
+    ("an MLP in its circuit's place", "P-ADSD, clustered split", "hqcnn_padsd/data/mlp", None),
 )
 """System, images, study/data set/model, and the row of published.csv that stands beside it."""
 CONTROLS = {
