@@ -26,8 +26,11 @@ Source = Literal["one_qubit", "two_qubit", "relaxation", "idle", "readout", "coh
 LayoutRank = Literal["best", "median", "worst"]
 """Which patch of the device the circuit is placed on; see :func:`backends.compile.place`."""
 
-# Folders of the client's test suite: made-up error rates, not the calibration of a device.
-_NOT_DEVICES = {"fractional", "nighthawk"}
+NOT_CALIBRATED = {
+    "fake_fractional": "its error rates are made up, for tests of the client; no device had them",
+    "fake_nighthawk": "its error rates are made up, for trying the transpiler; fake_miami is a calibrated Nighthawk",
+}
+"""Folders beside the stored devices that hold no calibration of a device, and why each is left out."""
 _IBM = r"ibm_[a-z][a-z0-9_]*"
 
 
@@ -73,7 +76,10 @@ class BackendName:
 
 
 def stored_devices() -> tuple[str, ...]:
-    """Names (``fake_aachen``, …) of the devices whose calibration is installed, sorted."""
+    """Names (``fake_aachen``, …) of the devices whose calibration is installed, sorted.
+
+    All that the installed client stores but those in :data:`NOT_CALIBRATED`.
+    """
     return _stored_devices()
 
 
@@ -83,8 +89,8 @@ def _stored_devices() -> tuple[str, ...]:
     if spec is None or spec.origin is None:
         return ()
     folder = Path(spec.origin).parent / "fake_provider" / "backends"
-    names = {p.parent.name for p in folder.glob("*/props_*.json")} - _NOT_DEVICES
-    return tuple(sorted(f"fake_{name}" for name in names))
+    names = {f"fake_{p.parent.name}" for p in folder.glob("*/props_*.json")}
+    return tuple(sorted(names - set(NOT_CALIBRATED)))
 
 
 def _integer(name: str, key: str, text: str, at_least: int) -> int:
@@ -266,6 +272,8 @@ def _kind(base: str, text: str) -> Kind:
         )
     if base in stored_devices():
         return "fake"
+    if base in NOT_CALIBRATED:
+        raise BackendError(f"{text}: {NOT_CALIBRATED[base]}; hybridq backends list shows what there is")
     near = difflib.get_close_matches(base.lower(), ["aer", "noise", *stored_devices()], n=1, cutoff=0.5)
     hint = f" (did you mean {near[0]}?)" if near else ""
     known = ", ".join(["aer", "aer:shots=N", "noise:RATE=…", "ibm_<device>", "ibm_<device>@noise", *stored_devices()])

@@ -45,7 +45,7 @@ class _Seen:
 def list_backends(as_json: AsJson = False) -> None:
     """Simulated backends, and the devices that the IBM account sees, with queue and median errors."""
     from backends.errors import BackendError
-    from backends.names import stored_devices
+    from backends.names import NOT_CALIBRATED, stored_devices
     from hybridq.cli.console import announce, working
 
     seen: list[_Seen] = []
@@ -61,12 +61,13 @@ def list_backends(as_json: AsJson = False) -> None:
             {
                 "simulated": [{"name": name, "what": what} for name, what in SIMULATED],
                 "stored_calibrations": stored,
+                "left_out": NOT_CALIBRATED,
                 "devices": [vars(device) for device in seen],
                 "problem": problem,
             }
         )
         return
-    _print_simulated(stored)
+    _print_simulated(stored, NOT_CALIBRATED)
     if problem is not None:
         announce(f"No devices: {problem}")
     else:
@@ -190,7 +191,7 @@ def _about(device: Device, queue: int | None) -> dict[str, Any]:
     }
 
 
-def _print_simulated(stored: list[str]) -> None:
+def _print_simulated(stored: list[str], left_out: dict[str, str]) -> None:
     from rich import box
     from rich.table import Table
 
@@ -202,6 +203,8 @@ def _print_simulated(stored: list[str]) -> None:
     console.print(table)
     names = ", ".join(name.removeprefix("fake_") for name in stored)
     console.print(f"Stored calibrations (fake_…): {names}", soft_wrap=False)
+    for name, reason in left_out.items():
+        console.print(f"Left out: {name}: {reason}", soft_wrap=False)
     console.print()
 
 

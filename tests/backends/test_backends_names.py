@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from qiskit_ibm_runtime import fake_provider
 
 from backends.errors import BackendError
-from backends.names import NoiseRates, parse_name, stored_devices
+from backends.names import NOT_CALIBRATED, NoiseRates, parse_name, stored_devices
 
 
 @pytest.mark.parametrize(
@@ -98,7 +99,23 @@ def test_a_wrong_name_gets_one_sentence_that_says_what_is_allowed(name: str, sai
 
 def test_the_stored_devices_are_real_ones() -> None:
     assert {"fake_torino", "fake_fez", "fake_marrakesh", "fake_brisbane", "fake_sherbrooke"} <= set(stored_devices())
-    assert "fake_fractional" not in stored_devices()
+
+
+def test_every_stored_device_of_the_client_is_listed_or_left_out_for_a_stated_reason() -> None:
+    classes = (member for member in vars(fake_provider).values() if isinstance(member, type))
+    offered = {name for member in classes if (name := getattr(member, "backend_name", None))}
+    folders = {f"fake_{path.parent.name}" for path in Path(fake_provider.__file__).parent.glob("backends/*/conf_*.json")}
+    assert folders == offered
+    assert set(stored_devices()) | set(NOT_CALIBRATED) == offered
+    assert not set(stored_devices()) & set(NOT_CALIBRATED)
+
+
+@pytest.mark.parametrize("name", sorted(NOT_CALIBRATED))
+def test_a_stored_device_with_made_up_rates_is_refused_with_that_reason(name: str) -> None:
+    with pytest.raises(BackendError, match="error rates are made up") as caught:
+        parse_name(f"{name}:shots=100")
+    assert name in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_name_is_refused_without_loading_qiskit_or_torch(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ def test_without_an_account_simulated_backends_are_listed_all_the_same(
     shown = hybridq("backends", "list")
     assert shown.code == 0
     assert "aer:shots=N" in shown.out
+    assert "Left out: fake_nighthawk: its error rates are made up" in shown.out
     assert "torino" in shown.out
     assert "save_account" in shown.out
 
