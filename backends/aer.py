@@ -45,6 +45,7 @@ from backends.errors import BackendError
 from backends.measurement import MeasuredGroup, group_observables
 from backends.names import BackendName, NoiseRates, Source
 from backends.noise import Noise, calibrated_noise, parametric_noise, parametric_target
+from backends.noise_gates import Meeting, NamedCircuit, in_gates_of
 from backends.record import run_record
 from backends.sources import one_source
 
@@ -265,13 +266,16 @@ class AerBackend:
         return compiled
 
 
-def simulated_under(program: CircuitProgram, noise: Noise) -> SimulatedCircuit:
-    """A program's own circuit under noise, as it stands: not placed, not translated, not scheduled.
+def simulated_under(program: CircuitProgram, noise: Noise, *, translate: bool = True) -> SimulatedCircuit:
+    """A program's own circuit under noise: not placed, not scheduled, and translated only where no gate errs otherwise.
 
     Errors bind to the names of its gates, as in Aer, and so they do in the H and S† that turn X and Y observables into
-    Z; only gates that Aer does not know are written out, and delays are given in seconds. ``open_backend("aer").run``
-    gives its exact values. Raises :class:`BackendError` for more than ``MAX_NOISY_QUBITS`` qubits and for a delay whose
-    length is not known.
+    Z; gates that Aer does not know are written out, and delays are given in seconds. A circuit whose gates ``noise``
+    does not name is translated to those that it names (:func:`backends.noise_gates.in_gates_of`), unless ``translate``
+    is false; the record's ``translated_to``, ``errors_met`` and ``note`` say so, and how many gates err.
+    ``open_backend("aer").run`` gives its exact values.
+    Raises :class:`BackendError` for more than ``MAX_NOISY_QUBITS`` qubits, for a delay whose length is not known, and
+    for noise on gates of which none is in the circuit or in its translation.
 
     >>> noise = Noise.from_model(model, program.circuit.num_qubits)
     >>> open_backend("aer").run(simulated_under(program, noise), inputs, weights).values
@@ -281,22 +285,31 @@ def simulated_under(program: CircuitProgram, noise: Noise) -> SimulatedCircuit:
         raise BackendError(f"the circuit has {size} qubits; under noise at most {MAX_NOISY_QUBITS} are simulated")
     if len(noise.readout) != size:
         raise BackendError(f"the circuit has {size} qubits and the noise is that of {len(noise.readout)}")
-    return _as_it_is(program, noise, None)
+    return _as_it_is(program, noise, None, translate=translate)
 
 
-def _as_it_is(program: CircuitProgram, noise: Noise | None, shots: int | None) -> SimulatedCircuit:
+def _as_it_is(
+    program: CircuitProgram, noise: Noise | None, shots: int | None, *, translate: bool = True
+) -> SimulatedCircuit:
     size = program.circuit.num_qubits
     method = _method(size, noise, MAX_DENSITY_MATRIX_QUBITS)
     circuit = _flat(program.circuit, _simulator(method))
-    record: dict[str, Any] = {"device": None, "calibrated": None, "layout": None, **circuit_record(circuit)}
-    record |= _method_record(method, size, shots, MAX_DENSITY_MATRIX_QUBITS)
+    about: dict[str, Any] = {}
+    target: Target | None = None
     if noise is not None:
-        record["kind"] = "noise model"
         if np.isfinite(noise.relaxation).any():
             circuit = delays_in_seconds(circuit, noise.dt)
+        named = in_gates_of(noise, circuit) if translate else NamedCircuit(circuit, None, Meeting.of(circuit, noise))
+        circuit, target = named.circuit, named.target
+        about = {"kind": "noise model", **named.record()}
+    record: dict[str, Any] = {"device": None, "calibrated": None, "layout": None, **circuit_record(circuit)}
+    record |= _with_notes(_method_record(method, size, shots, MAX_DENSITY_MATRIX_QUBITS), about)
 
     def rotated(group: MeasuredGroup) -> QuantumCircuit:
-        return measured(circuit.compose(group.rotation()) if group.needs_rotation else circuit)
+        if not group.needs_rotation:
+            return measured(circuit)
+        rotation = group.rotation()
+        return measured(circuit.compose(rotation if target is None else translate_in_place(rotation, target)))
 
     return SimulatedCircuit(
         program=program,
@@ -326,6 +339,13 @@ def _method_record(method: Method, size: int, shots: int | None, density_matrix_
     else:
         note = f"{taken_over} trajectories, one for each shot"
     return {"method": method, "trajectories": shots or N_TRAJECTORIES, "note": note}
+
+
+def _with_notes(*records: dict[str, Any]) -> dict[str, Any]:
+    """Parts of a record together, the notes of all in one."""
+    notes = [part["note"] for part in records if "note" in part]
+    joined: dict[str, Any] = {"note": "; ".join(notes)} if notes else {}
+    return {key: value for part in records for key, value in part.items()} | joined
 
 
 def _runs(

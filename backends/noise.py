@@ -55,21 +55,27 @@ class Noise:
     basis_gates: tuple[str, ...]
     dt: float | None = None
     """Seconds of the time unit ``dt``, for circuits whose delays are counted in it."""
+    elsewhere: tuple[str, ...] = ()
+    """Gates on which an Aer model has errors of qubits outside this register alone."""
 
     @classmethod
-    def from_model(cls, model: NoiseModel, num_qubits: int) -> Noise:
-        """The noise of an Aer model on qubits 0 to ``num_qubits`` − 1, of every instruction what Aer makes of it.
+    def from_model(cls, model: NoiseModel, qubits: int | Sequence[int]) -> Noise:
+        """The noise of an Aer model on its qubits 0 to ``qubits`` − 1, or on those listed, which are numbered anew.
 
-        An error for all qubits is written out for every ordered choice of qubits without an error of its own.
+        Of every instruction what Aer makes of it. An error for all qubits is written out for every ordered choice of
+        qubits without an error of its own.
         Raises :class:`BackendError` for what has no place here: an error on measurement other than a readout error, a
         readout error of several qubits together, and passes other than one relaxation of delays towards |0⟩.
         """
         # Aer's model shows its errors through these attributes alone; its dictionary form has no channels.
+        register = range(qubits) if isinstance(qubits, int) else qubits
+        index = {qubit: i for i, qubit in enumerate(register)}
         errors: dict[tuple[str, tuple[int, ...]], Any] = {}
         for name, error in model._default_quantum_errors.items():
-            errors |= {(name, where): error for where in permutations(range(num_qubits), error.num_qubits)}
+            errors |= {(name, where): error for where in permutations(range(len(index)), error.num_qubits)}
         for name, local in model._local_quantum_errors.items():
-            errors |= {(name, where): error for where, error in local.items() if max(where) < num_qubits}
+            here = ((where, error) for where, error in local.items() if set(where) <= set(index))
+            errors |= {(name, tuple(index[q] for q in where)): error for where, error in here}
         for name, where in errors:
             if not isinstance(name, str):
                 raise BackendError(
@@ -77,15 +83,17 @@ class Noise:
                 )
             if name == "measure":
                 raise BackendError(
-                    f"the noise model has a quantum error on measure of {_qubits(where)}; a readout error is possible"
+                    f"the noise model has a quantum error on measure of {_qubits([register[q] for q in where])}; "
+                    f"a readout error is possible"
                 )
-        relaxation, dt = _relaxation(model, num_qubits)
+        relaxation, dt = _relaxation(model, register)
         return cls(
             gate_errors=tuple((name, where, _quantum_error(error)) for (name, where), error in errors.items()),
             relaxation=relaxation,
-            readout=_readout(model, num_qubits),
+            readout=_readout(model, register),
             basis_gates=tuple(model.basis_gates),
             dt=dt,
+            elsewhere=tuple(sorted(set(model._local_quantum_errors) - {name for name, _ in errors})),
         )
 
     @property
@@ -192,21 +200,21 @@ def _quantum_error(error: Any) -> QuantumError:
     return error if isinstance(error, QuantumError) else error.to_quantum_error()
 
 
-def _readout(model: NoiseModel, num_qubits: int) -> tuple[tuple[float, float], ...]:
+def _readout(model: NoiseModel, register: Sequence[int]) -> tuple[tuple[float, float], ...]:
     for where in model._local_readout_errors:
-        if len(where) > 1 and min(where) < num_qubits:
+        if len(where) > 1 and set(where) & set(register):
             raise BackendError(
                 f"the noise model has a joint readout error of {_qubits(where)}; only one for each qubit is possible"
             )
-    known = (model._local_readout_errors.get((q,), model._default_readout_error) for q in range(num_qubits))
+    known = (model._local_readout_errors.get((q,), model._default_readout_error) for q in register)
     tables = (np.eye(2) if error is None else error.probabilities for error in known)
     return tuple((float(table[0, 1]), float(table[1, 0])) for table in tables)
 
 
-def _relaxation(model: NoiseModel, num_qubits: int) -> tuple[tuple[tuple[float, float], ...], float | None]:
+def _relaxation(model: NoiseModel, register: Sequence[int]) -> tuple[tuple[tuple[float, float], ...], float | None]:
     """T1 and T2 of each qubit from a model's noise pass, and its ``dt``."""
     if not model._custom_noise_passes:
-        return ((np.inf, np.inf),) * num_qubits, None
+        return ((np.inf, np.inf),) * len(register), None
     first, *others = model._custom_noise_passes
     if others or type(first) is not RelaxationNoisePass:
         kinds = ", ".join(type(custom).__name__ for custom in model._custom_noise_passes)
@@ -215,12 +223,13 @@ def _relaxation(model: NoiseModel, num_qubits: int) -> tuple[tuple[tuple[float, 
         raise BackendError(
             "the noise model relaxes qubits after other instructions than delays; only delays are possible"
         )
-    if np.any(first._p1s[:num_qubits]):
+    if len(first._t1s) <= max(register, default=-1):
+        raise BackendError(
+            f"the noise model has T1 and T2 of {len(first._t1s)} qubits; the register has {max(register) + 1}"
+        )
+    if any(first._p1s[q] for q in register):
         raise BackendError("the noise model relaxes qubits towards a mixed state; only a temperature of 0 is possible")
-    if len(first._t1s) < num_qubits:
-        raise BackendError(f"the noise model has T1 and T2 of {len(first._t1s)} qubits; the register has {num_qubits}")
-    times = zip(first._t1s[:num_qubits], first._t2s[:num_qubits], strict=True)
-    return tuple((float(t1), float(t2)) for t1, t2 in times), first._dt
+    return tuple((float(first._t1s[q]), float(first._t2s[q])) for q in register), first._dt
 
 
 def _qubits(where: Sequence[int]) -> str:

@@ -104,7 +104,8 @@ def test_the_stored_devices_are_real_ones() -> None:
 def test_every_stored_device_of_the_client_is_listed_or_left_out_for_a_stated_reason() -> None:
     classes = (member for member in vars(fake_provider).values() if isinstance(member, type))
     offered = {name for member in classes if (name := getattr(member, "backend_name", None))}
-    folders = {f"fake_{path.parent.name}" for path in Path(fake_provider.__file__).parent.glob("backends/*/conf_*.json")}
+    stored = Path(fake_provider.__file__).parent.glob("backends/*/conf_*.json")
+    folders = {f"fake_{path.parent.name}" for path in stored}
     assert folders == offered
     assert set(stored_devices()) | set(NOT_CALIBRATED) == offered
     assert not set(stored_devices()) & set(NOT_CALIBRATED)
