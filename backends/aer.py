@@ -29,6 +29,7 @@ from qiskit_aer.noise import NoiseModel
 
 from backends.compile import (
     KEPT,
+    Placement,
     circuit_record,
     delays_in_seconds,
     measured,
@@ -45,7 +46,7 @@ from backends.errors import BackendError
 from backends.measurement import MeasuredGroup, group_observables
 from backends.names import BackendName, NoiseRates, Source
 from backends.noise import Noise, calibrated_noise, parametric_noise, parametric_target
-from backends.noise_gates import Meeting, NamedCircuit, in_gates_of
+from backends.noise_gates import Meeting, NamedCircuit, in_gates_of, met_by
 from backends.record import run_record
 from backends.sources import one_source
 
@@ -90,13 +91,19 @@ class AerBackend:
 
     ``seed`` decides the shots only: exact and sampled values of a device come from the same circuit on the same qubits.
     Noisy circuits of more than ``density_matrix_qubits`` qubits are averaged over trajectories. Opening
-    ``ibm_<device>@noise`` contacts the service and takes the calibration of this moment.
+    ``ibm_<device>@noise`` contacts the service and takes the calibration of this moment. ``noise``, a device's facts or
+    an Aer model, goes before what the name says; a model acts on circuits as in :func:`simulated_under`.
     """
 
     simulated = True
 
     def __init__(
-        self, name: BackendName, *, seed: int = 0, density_matrix_qubits: int = MAX_DENSITY_MATRIX_QUBITS
+        self,
+        name: BackendName,
+        *,
+        noise: Device | NoiseModel | None = None,
+        seed: int = 0,
+        density_matrix_qubits: int = MAX_DENSITY_MATRIX_QUBITS,
     ) -> None:
         self.name = name.canonical
         self.shots = name.shots
@@ -107,13 +114,14 @@ class AerBackend:
         self._seed_transpiler = name.seed_transpiler
         self._rates: NoiseRates | None = name.rates
         self._density_matrix_qubits = density_matrix_qubits
-        self._device: Device | None = None
-        if name.device is not None:
+        self._model = noise if isinstance(noise, NoiseModel) else None
+        self._device = noise if isinstance(noise, Device) else None
+        if noise is None and name.device is not None:
             self._device = live_device(name.device) if name.kind == "live" else stored_device(name.device)
         if self._device is not None:
             self.kind = "simulated device"
             self._limit = min(MAX_NOISY_QUBITS, self._device.num_qubits)
-        elif self._rates is not None:
+        elif self._rates is not None or self._model is not None:
             self.kind = "noise model"
             self._limit = MAX_NOISY_QUBITS
         else:
@@ -141,7 +149,8 @@ class AerBackend:
             return replace(compiled, physical_qubits=None, layout=None)
         if self._device is not None:
             return self._placed(program, self._device)
-        return _as_it_is(program, None, self.shots)
+        noise = None if self._model is None else Noise.from_model(self._model, size)
+        return _as_it_is(program, noise, self.shots)
 
     def _placed(self, program: CircuitProgram, device: Device) -> SimulatedCircuit:
         size = program.circuit.num_qubits
@@ -170,7 +179,11 @@ class AerBackend:
             "source": self._source,
             "idle_relaxation": True,
             **circuit_record(placement.circuit),
-            **_method_record(method, size, self.shots, self._density_matrix_qubits),
+            **_with_notes(
+                _method_record(method, size, self.shots, self._density_matrix_qubits),
+                {} if device.noise_model is None else met_by(noise, placement.circuit).record(),
+                facts_record(device, placement),
+            ),
         }
 
         def rotated(group: MeasuredGroup) -> QuantumCircuit:
@@ -341,6 +354,17 @@ def _method_record(method: Method, size: int, shots: int | None, density_matrix_
     return {"method": method, "trajectories": shots or N_TRAJECTORIES, "note": note}
 
 
+def facts_record(device: Device, placement: Placement) -> dict[str, Any]:
+    """What is not known of a placed circuit's gates and qubits, and where a device without a name comes from."""
+    unknown = device.unknown(placement.patch, placement.circuit.count_ops())
+    record: dict[str, Any] = {}
+    if device.origin is not None:
+        record["object"] = {"type": device.origin[0], "version": device.origin[1], "facts": device.digest}
+    if unknown:
+        record |= {"unknown": list(unknown), "note": f"not known of {device.name}: {', '.join(unknown)}"}
+    return record
+
+
 def _with_notes(*records: dict[str, Any]) -> dict[str, Any]:
     """Parts of a record together, the notes of all in one."""
     notes = [part["note"] for part in records if "note" in part]
@@ -389,6 +413,8 @@ def _estimate(
 
 @lru_cache(maxsize=KEPT)
 def _patch_noise(device: Device, patch: tuple[int, ...], source: Source | None) -> Noise:
+    if device.noise_model is not None:
+        return Noise.from_model(device.noise_model, patch)
     target = restrict_target(device, patch)
     noise = calibrated_noise(target, [device.readout[q] for q in patch])
     return noise if source is None else one_source(noise, source, target)

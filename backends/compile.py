@@ -19,7 +19,14 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Delay, Gate, Measure, Parameter
 from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.quantum_info import SparsePauliOp
-from qiskit.transpiler import InstructionProperties, Layout, PassManager, Target, generate_preset_pass_manager
+from qiskit.transpiler import (
+    InstructionProperties,
+    Layout,
+    PassManager,
+    QubitProperties,
+    Target,
+    generate_preset_pass_manager,
+)
 from qiskit.transpiler.passes import ALAPScheduleAnalysis, PadDelay, TimeUnitConversion
 from qiskit.utils.units import apply_prefix
 
@@ -65,8 +72,8 @@ class Placement:
 def restrict_target(device: Device, qubits: Sequence[int]) -> Target:
     """The device's target on some qubits, renumbered 0…: gates, measurement and delays, without broken edges."""
     index = {qubit: i for i, qubit in enumerate(qubits)}
-    known = device.target.qubit_properties
-    part = Target(num_qubits=len(qubits), qubit_properties=[known[q] for q in qubits] if known else None)
+    known = device.target.qubit_properties or [QubitProperties()] * device.num_qubits
+    part = Target(num_qubits=len(qubits), qubit_properties=[known[q] for q in qubits])
     for name in device.target.operation_names:
         operation = device.target.operation_from_name(name)
         if not isinstance(operation, (Gate, Measure, Delay)) or (isinstance(operation, Measure) and name != "measure"):

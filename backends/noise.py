@@ -6,6 +6,7 @@ apart because Aer's exact expectation values know nothing of readout.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -190,6 +191,41 @@ class _Channel:
             matrix = expm(scale * self._logarithm)
         result = SuperOp(matrix, input_dims=self._dimension, output_dims=self._dimension)
         return result if result.is_cptp(atol=PHYSICAL, rtol=0) else None
+
+
+def model_digest(model: NoiseModel) -> str:
+    """Hexadecimal digest of an Aer model: the same for the same errors built in the same way, in any process."""
+    local = [
+        (name, where, _content(error.to_dict()))
+        for name, errors in model._local_quantum_errors.items()
+        for where, error in errors.items()
+    ]
+    everywhere = [(name, _content(error.to_dict())) for name, error in model._default_quantum_errors.items()]
+    read = [(where, _content(error.probabilities)) for where, error in model._local_readout_errors.items()]
+    read_everywhere = model._default_readout_error
+    passes = [(type(custom).__name__, _content(vars(custom))) for custom in model._custom_noise_passes]
+    content = (
+        sorted(model.basis_gates),
+        sorted(local, key=repr),
+        sorted(everywhere, key=repr),
+        sorted(read, key=repr),
+        None if read_everywhere is None else _content(read_everywhere.probabilities),
+        passes,
+    )
+    return hashlib.sha256(repr(content).encode()).hexdigest()
+
+
+def _content(value: Any) -> Any:
+    """Numbers, names and arrays of an error, all printable to the last bit; without what differs in every process."""
+    if isinstance(value, dict):
+        return [(key, _content(part)) for key, part in value.items() if key != "id"]
+    if isinstance(value, (list, tuple)):
+        return [_content(part) for part in value]
+    if isinstance(value, np.ndarray):
+        return [value.shape, value.tolist()]
+    if isinstance(value, np.generic):
+        return value.item()
+    return value if value is None or isinstance(value, (str, int, float, complex)) else type(value).__name__
 
 
 def _no_channel(scale: float, what: str) -> BackendError:

@@ -66,10 +66,13 @@ class Meeting:
         return _sizes(self.errors) & _sizes(self.gates) - self.sizes_met
 
     def record(self) -> dict[str, Any]:
-        """Gates with an error and all gates, by name: ``{"errors_met": {"cz": [12, 16], …}}``; empty without errors."""
-        if not self.errors:
-            return {}
-        return {"errors_met": {name: [self.met[name], count] for name, count in self._counts.items()}}
+        """Gates with an error and all gates by name, and a ``note``: ``{"errors_met": {"cz": [12, 16], …}, …}``.
+
+        Without what there is nothing to say about.
+        """
+        counts = {name: [self.met[name], count] for name, count in self._counts.items()}
+        note = self.sentence()
+        return {**({"errors_met": counts} if self.errors else {}), **({"note": note} if note else {})}
 
     def sentence(self) -> str | None:
         """The same in words; None where every gate has an error, or the model has none on gates."""
@@ -141,11 +144,21 @@ def in_gates_of(noise: Noise, circuit: QuantumCircuit) -> NamedCircuit:
             break
     if not best.meeting.sizes_met:
         raise BackendError(
-            f"the noise model has errors on {_listed(name for name, _ in own.errors)} and the circuit has the gates "
-            f"{_listed(name for name, _ in own.gates)}: none of them meet, in a translation to "
-            f"{_listed(noise.basis_gates)} neither; add errors on the circuit's gates, or transpile it to the model's"
+            f"{_both(own)}: none of them meet, in a translation to {_listed(noise.basis_gates)} neither; add errors on "
+            f"the circuit's gates, or transpile it to the model's"
         )
     return best
+
+
+def met_by(noise: Noise, circuit: QuantumCircuit) -> Meeting:
+    """The gates with an error of a circuit that was translated already.
+
+    Raises :class:`BackendError` where no gate has one, naming the gates of both.
+    """
+    meeting = Meeting.of(circuit, noise)
+    if meeting.sizes_missed and not meeting.sizes_met:
+        raise BackendError(f"{_both(meeting)}: none of them meet")
+    return meeting
 
 
 def _gates(circuit: QuantumCircuit) -> Iterator[_Place]:
@@ -199,6 +212,11 @@ def _places(
             if not here or not directed or (name, where) in errors:
                 found.setdefault(name, []).append(where)
     return found
+
+
+def _both(meeting: Meeting) -> str:
+    errors, gates = (_listed(name for name, _ in places) for places in (meeting.errors, meeting.gates))
+    return f"the noise model has errors on {errors} and the circuit has the gates {gates}"
 
 
 def _sizes(places: Iterable[_Place]) -> frozenset[int]:

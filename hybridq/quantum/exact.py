@@ -8,47 +8,79 @@ from typing import Final, TypeAlias
 
 import numpy as np
 import torch
+from qiskit.providers import BackendV2
 from qiskit_aer.noise import NoiseModel
 
-from backends import Noise, simulated_under
+from backends import BackendError, open_backend
 from backends.aer import SimulatedCircuit
 from backends.contract import Backend, BackendResult, CircuitProgram, CompiledCircuit, FloatArray
+from backends.facts import own_shots
 from backends.record import run_record
 from hybridq.errors import UserError
 from hybridq.quantum.engine import ExactProgram, compile_noisy, compile_program
 from hybridq.quantum.engine.noisy import MAX_QUBITS
 
 Compiler: TypeAlias = Callable[[CircuitProgram], ExactProgram]
+AnyBackend: TypeAlias = str | Backend | BackendV2 | NoiseModel
+"""A backend, its name, or a Qiskit or Aer object in its place."""
 
 NOISELESS: Final = ("noiseless", "sampled")
 """Kinds of backends without noise, exact and with shots."""
 
 
-def exact_compiler(where: Backend | NoiseModel, *, limit_of_shots: bool = False) -> Compiler:
-    """How programs are compiled for the exact engine under the noise of a simulated backend, or of an Aer noise model.
+def as_backend(where: AnyBackend, *, seed: int = 0, engine: str = "exact") -> Backend:
+    """The backend that a name or an object stands for; see :func:`backends.open_backend`.
 
-    A backend translates and places the circuit first; a noise model acts on the circuit as it is, bound to the names of
-    its gates as in Aer. With ``limit_of_shots`` a backend that draws shots is taken too: the values that it scatters
-    about.
+    Of a Qiskit ``BackendV2`` the engine ``exact`` takes the noise, and ``aer`` the counts of its own ``run``, as many
+    shots as are its default.
 
     Raises:
-        UserError: hardware, or a backend that draws shots; on compiling, more than ``MAX_QUBITS`` noisy qubits.
+        UserError: a ``BackendV2`` whose noise is not known (``exact``), or that is not known to be a simulator.
+        BackendError: a name that does not exist.
     """
-    if not isinstance(where, NoiseModel):
-        if not where.simulated:
-            raise UserError(f"{where.name} is hardware; the exact engine computes simulated backends")
-        if where.shots is not None and not limit_of_shots:
-            raise UserError(f"{where.name} draws shots; the exact engine computes exact values: leave shots out")
-        if where.kind in NOISELESS:
-            return compile_program
-    return lambda program: compile_noisy(simulated_circuit(where, program))
+    if isinstance(where, BackendV2):
+        try:
+            return open_backend(where, seed=seed, shots=None if engine == "exact" else own_shots(where))
+        except BackendError as error:
+            raise UserError(str(error)) from None
+    return open_backend(where, seed=seed) if isinstance(where, str | NoiseModel) else where
 
 
-def simulated_circuit(where: Backend | NoiseModel, program: CircuitProgram) -> SimulatedCircuit:
-    """A program with its physics on a simulated backend, or under an Aer noise model, which acts on it as it is."""
-    if isinstance(where, NoiseModel):
-        return simulated_under(program, Noise.from_model(where, program.circuit.num_qubits))
-    return _simulated(where.compile(program))
+def exact_compiler(where: AnyBackend, *, limit_of_shots: bool = False) -> Compiler:
+    """How programs are compiled for the exact engine under the noise of a simulated backend, or of an Aer noise model.
+
+    A backend translates and places the circuit first; a noise model acts on the circuit as
+    :func:`backends.aer.simulated_under` says. With ``limit_of_shots`` a backend that draws shots is taken too: the
+    values that it scatters about.
+
+    Raises:
+        UserError: hardware, or a backend that draws shots; on compiling, more than ``MAX_QUBITS`` noisy qubits, and
+            counts of a Qiskit backend.
+    """
+    backend = as_backend(where)
+    if not backend.simulated:
+        raise UserError(f"{backend.name} is hardware; the exact engine computes simulated backends")
+    if backend.shots is not None and not limit_of_shots:
+        raise UserError(f"{backend.name} draws shots; the exact engine computes exact values: leave shots out")
+    if backend.kind in NOISELESS:
+        return compile_program
+    return lambda program: compile_noisy(simulated_circuit(backend, program))
+
+
+def simulated_circuit(where: AnyBackend, program: CircuitProgram) -> SimulatedCircuit:
+    """A program with its physics on a simulated backend, or under an Aer noise model.
+
+    Raises:
+        UserError: the backend has counts of a Qiskit backend's own run, which have no exact values.
+    """
+    backend = as_backend(where)
+    compiled = backend.compile(program)
+    if not isinstance(compiled, SimulatedCircuit):
+        raise UserError(
+            f"{backend.name} runs circuits for their counts; choose engine = 'aer', or open it without shots for its "
+            f"noise"
+        )
+    return compiled
 
 
 def takes_over(where: Backend, num_qubits: int) -> str | None:
@@ -69,7 +101,8 @@ def run_exactly(
     if not noisy or backend.shots is not None or compiled.circuit.num_qubits > MAX_QUBITS:
         return None
     started = time.perf_counter()
-    exact = compile_noisy(_simulated(compiled))
+    assert isinstance(compiled, SimulatedCircuit)
+    exact = compile_noisy(compiled)
     with torch.inference_mode():
         values = exact(torch.from_numpy(inputs), torch.from_numpy(weights)).numpy()
     record = run_record(
@@ -82,8 +115,3 @@ def run_exactly(
         method="exact noisy engine",
     )
     return BackendResult(values, np.zeros_like(values), record)
-
-
-def _simulated(compiled: CompiledCircuit) -> SimulatedCircuit:
-    assert isinstance(compiled, SimulatedCircuit)
-    return compiled

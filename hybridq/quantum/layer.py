@@ -10,16 +10,15 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from qiskit.primitives import BaseEstimatorV2
-from qiskit_aer.noise import NoiseModel
 from qiskit_machine_learning.connectors import TorchConnector
 from qiskit_machine_learning.exceptions import QiskitMachineLearningError
 from torch import Tensor, nn
 
-from backends import BackendEstimator, open_backend
+from backends import BackendEstimator
 from backends.contract import Backend, CircuitProgram
 from hybridq.errors import UserError
 from hybridq.quantum.circuits import CircuitSpec, dead_weights
-from hybridq.quantum.exact import exact_compiler, simulated_circuit, takes_over
+from hybridq.quantum.exact import AnyBackend, as_backend, exact_compiler, simulated_circuit, takes_over
 from hybridq.quantum.qnn import BroadcastEstimatorQNN, ExactEstimatorQNN
 from hybridq.quantum.training_noise import RandomStrength, check_outcomes, sampled
 
@@ -124,7 +123,7 @@ class QuantumLayer(TorchConnector):
 def quantum_layer(
     circuit: CircuitSpec | CircuitProgram,
     *,
-    backend: str | Backend | NoiseModel = "aer",
+    backend: AnyBackend = "aer",
     engine: Literal["exact", "aer"] = "exact",
     estimator: BaseEstimatorV2 | None = None,
     seed: int = 0,
@@ -137,8 +136,10 @@ def quantum_layer(
 
     Args:
         circuit: a specification, or any program of unitary gates.
-        backend: whose expectation values: a simulated backend or its name; or an Aer noise model, which acts on the
-            circuit as it is.
+        backend: whose expectation values: a simulated backend or its name; an Aer noise model, in whose gates the
+            circuit is written if none of its own has an error; or any Qiskit ``BackendV2``: its noise, as its target or
+            its own noise model states it (``exact``), or the counts of its own ``run`` if it is a simulator (``aer``).
+            ``note`` of the layer, and a warning, say what was translated, is without an error, or is not known.
         engine: ``exact`` computes the backend's exact values and gradients in torch, under noise up to
             ``engine.noisy.MAX_QUBITS`` qubits (above, Aer takes over and ``note`` of the layer says so); where the
             backend has shots they are drawn about these values in training mode, with torch's generator
@@ -152,7 +153,8 @@ def quantum_layer(
 
     Raises:
         UserError: an unknown engine, an engine and a backend that do not go together, an instruction that cannot be
-            differentiated, ``noise_scale`` where the exact engine computes no noise.
+            differentiated, ``noise_scale`` where the exact engine computes no noise, a ``BackendV2`` whose noise is not
+            known, or that is hardware or may be.
         BackendError: a backend that does not exist, or an end of ``noise_scale`` at which an error is none.
     """
     if engine not in {"exact", "aer"}:
@@ -163,16 +165,18 @@ def quantum_layer(
         warnings.warn(
             f"circuit: no observable depends on the weights {', '.join(dead)}; they will not be trained", stacklevel=2
         )
-    where = open_backend(backend, seed=seed) if isinstance(backend, str) else backend
+    where = as_backend(backend, seed=seed, engine=engine)
     network, note = _network(program, where, engine, estimator)
     layer = QuantumLayer(network, generator=torch.Generator().manual_seed(seed), dtype=dtype)
     layer.note = note
+    if note and not isinstance(backend, str):
+        warnings.warn(f"backend: {note}", stacklevel=2)
     if not isinstance(network, ExactEstimatorQNN):
         if noise_scale is not None:
             raise UserError("noise_scale needs engine = 'exact', and a circuit that is not too large for it")
         return layer
     exact = network.compiled.program
-    if not isinstance(where, NoiseModel) and where.shots is not None:
+    if where.shots is not None:
         check_outcomes(exact.observables)
         layer.shots = where.shots
     if noise_scale is not None:
@@ -181,16 +185,12 @@ def quantum_layer(
 
 
 def _network(
-    program: CircuitProgram, where: Backend | NoiseModel, engine: str, estimator: BaseEstimatorV2 | None
+    program: CircuitProgram, where: Backend, engine: str, estimator: BaseEstimatorV2 | None
 ) -> tuple[BroadcastEstimatorQNN, str | None]:
     if estimator is not None:
         if engine == "exact":
             raise UserError("engine = 'exact' runs no estimator; leave it out, or choose engine = 'aer'")
         return BroadcastEstimatorQNN.from_program(program, estimator=estimator), None
-    if isinstance(where, NoiseModel):
-        if engine == "aer":
-            raise UserError("engine = 'aer' needs a backend or an estimator; a noise model is computed by 'exact'")
-        return ExactEstimatorQNN.from_program(program, compiler=exact_compiler(where)), None
     if not where.simulated:
         raise UserError(f"{where.name} is hardware; a layer is trained on simulated backends only")
     note = None
@@ -198,5 +198,8 @@ def _network(
         compiler = exact_compiler(where, limit_of_shots=True)
         note = takes_over(where, program.circuit.num_qubits)
         if note is None:
-            return ExactEstimatorQNN.from_program(program, compiler=compiler), None
-    return BroadcastEstimatorQNN.from_program(program, estimator=BackendEstimator(where)), note
+            exact = ExactEstimatorQNN.from_program(program, compiler=compiler)
+            return exact, exact.compiled.note
+    notes = (note, where.compile(program).record.get("note"))
+    network = BroadcastEstimatorQNN.from_program(program, estimator=BackendEstimator(where))
+    return network, "; ".join(filter(None, notes)) or None

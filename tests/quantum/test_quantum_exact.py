@@ -100,7 +100,6 @@ def test_above_its_size_aer_takes_over_and_the_layer_says_so() -> None:
     [
         ({"engine": "gpu"}, "allowed are exact, aer"),
         ({"engine": "exact", "estimator": StatevectorEstimator()}, "runs no estimator"),
-        ({"backend": NoiseModel(), "engine": "aer"}, "needs a backend or an estimator"),
     ],
 )
 def test_an_engine_and_a_backend_that_do_not_go_together_are_refused(options, sentence) -> None:

@@ -27,6 +27,8 @@ class ExactProgram(ABC):
         self.program = program
         self.memory = memory
         """Bytes of working memory after which a batch is computed in chunks."""
+        self.note: str | None = None
+        """What somebody who reads the values has to know about the circuit, such as that it was translated."""
 
     @property
     def num_inputs(self) -> int:

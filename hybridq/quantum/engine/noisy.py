@@ -50,6 +50,7 @@ class NoisyProgram(ExactProgram):
 
     def __init__(self, compiled: SimulatedCircuit, memory: int = MEMORY) -> None:
         super().__init__(compiled.program, memory)
+        self.note = compiled.record.get("note")
         self._runs = [
             _Evolution(circuit, rows, compiled.noise, self.program.inputs, self.program.weights)
             for circuit, rows in _measured_circuits(compiled)
