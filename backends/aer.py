@@ -182,7 +182,7 @@ class AerBackend:
             **_with_notes(
                 _method_record(method, size, self.shots, self._density_matrix_qubits),
                 {} if device.noise_model is None else met_by(noise, placement.circuit).record(),
-                facts_record(device, placement),
+                facts_record(device, placement, without="left out of the noise") if simulated else {},
             ),
         }
 
@@ -354,14 +354,18 @@ def _method_record(method: Method, size: int, shots: int | None, density_matrix_
     return {"method": method, "trajectories": shots or N_TRAJECTORIES, "note": note}
 
 
-def facts_record(device: Device, placement: Placement) -> dict[str, Any]:
-    """What is not known of a placed circuit's gates and qubits, and where a device without a name comes from."""
+def facts_record(device: Device, placement: Placement, *, without: str) -> dict[str, Any]:
+    """Where a device without a name comes from, and what is not known of a placed circuit's gates and qubits.
+
+    ``without`` says in a word what was done without it.
+    """
     unknown = device.unknown(placement.patch, placement.circuit.count_ops())
     record: dict[str, Any] = {}
     if device.origin is not None:
         record["object"] = {"type": device.origin[0], "version": device.origin[1], "facts": device.digest}
     if unknown:
-        record |= {"unknown": list(unknown), "note": f"not known of {device.name}: {', '.join(unknown)}"}
+        note = f"{without}, since {device.name} does not state them: {', '.join(unknown)}"
+        record |= {"unknown": list(unknown), "note": note}
     return record
 
 

@@ -27,6 +27,7 @@ from qiskit.transpiler import (
     Target,
     generate_preset_pass_manager,
 )
+from qiskit.transpiler.exceptions import TranspilerError
 from qiskit.transpiler.passes import ALAPScheduleAnalysis, PadDelay, TimeUnitConversion
 from qiskit.utils.units import apply_prefix
 
@@ -234,8 +235,7 @@ def _search(form: _Form, device: Device, seeds: tuple[int, ...], layout: LayoutR
         target = restrict_target(device, patch)
         readout = [device.readout_error(q) for q in patch]
         for seed_transpiler in seeds:
-            manager = generate_preset_pass_manager(3, target=target, seed_transpiler=seed_transpiler)
-            translated = manager.run(ready)
+            translated = _translated(ready, target, seed_transpiler, device)
             positions = _positions(translated, size)
             score = success(translated, target, readout)
             if best is None or score > best.score:
@@ -244,13 +244,21 @@ def _search(form: _Form, device: Device, seeds: tuple[int, ...], layout: LayoutR
     return best
 
 
+def _translated(ready: QuantumCircuit, target: Target, seed_transpiler: int, device: Device) -> QuantumCircuit:
+    try:
+        return generate_preset_pass_manager(3, target=target, seed_transpiler=seed_transpiler).run(ready)
+    except TranspilerError as error:
+        gates = ", ".join(sorted(name for name in target.operation_names if name not in {"measure", "delay"}))
+        first = " ".join(str(error).replace("'", "").split())[:120]
+        raise BackendError(f"the circuit cannot be written in the gates of {device.name} ({gates}): {first}…") from None
+
+
 def _preset_patches(ready: QuantumCircuit, device: Device, seeds: Sequence[int]) -> list[tuple[int, ...]]:
     """Patches the preset pass manager chooses when it has the whole device, where they are no larger than needed."""
     everywhere = restrict_target(device, range(device.num_qubits))
     chosen = []
     for seed_transpiler in seeds:
-        manager = generate_preset_pass_manager(3, target=everywhere, seed_transpiler=seed_transpiler)
-        translated = manager.run(ready)
+        translated = _translated(ready, everywhere, seed_transpiler, device)
         used = {
             translated.find_bit(q).index for i in translated.data if i.operation.name != "barrier" for q in i.qubits
         }

@@ -8,6 +8,9 @@ from backends.contract import Backend
 from backends.errors import BackendError
 from backends.names import BackendName, parse_name
 
+LISTED = 9
+"""Facts that a sentence names at most."""
+
 if TYPE_CHECKING:
     from qiskit.providers import BackendV2
     from qiskit_aer.noise import NoiseModel
@@ -116,9 +119,11 @@ def _under_facts(device: Device, seed: int, shots: int | None) -> Backend:
         if replace(device, name=stored.name, origin=None) == stored:
             return _named(device.name if shots is None else f"{device.name}:shots={shots}", seed)
     if not device.states_gate_errors:
+        missing = device.unknown_of_all
+        listed = ", ".join(missing if len(missing) <= LISTED else (*missing[: LISTED - 1], "…"))
         raise BackendError(
-            f"{device.name} does not say what its noise is (not known: {', '.join(device.unknown_of_all)}); give an "
-            f"Aer NoiseModel in its place, or shots, with which its own run is asked"
+            f"{device.name} does not state its noise (not known: {listed}); give an Aer NoiseModel in its place, or "
+            f"have its shots run: engine = 'aer' in a layer, open_backend(…, shots=N) elsewhere"
         )
     return AerBackend(_object(object_name(device), shots), noise=device, seed=seed)
 

@@ -93,7 +93,7 @@ class QiskitBackend:
             "seed_transpiler": placement.seed_transpiler,
             **circuit_record(placement.circuit),
             "method": "counts of the backend's own run",
-            **facts_record(self._device, placement),
+            **facts_record(self._device, placement, without="placed without"),
         }
         return CountedCircuit(
             program=program,

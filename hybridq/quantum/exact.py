@@ -36,14 +36,14 @@ def as_backend(where: AnyBackend, *, seed: int = 0, engine: str = "exact") -> Ba
 
     Raises:
         UserError: a ``BackendV2`` whose noise is not known (``exact``), or that is not known to be a simulator.
-        BackendError: a name that does not exist.
+        BackendError: a name that does not exist, or an object that is no backend.
     """
     if isinstance(where, BackendV2):
         try:
             return open_backend(where, seed=seed, shots=None if engine == "exact" else own_shots(where))
         except BackendError as error:
             raise UserError(str(error)) from None
-    return open_backend(where, seed=seed) if isinstance(where, str | NoiseModel) else where
+    return where if isinstance(where, Backend) else open_backend(where, seed=seed)
 
 
 def exact_compiler(where: AnyBackend, *, limit_of_shots: bool = False) -> Compiler:
