@@ -266,6 +266,7 @@ def record_rows(evaluations: Sequence[SavedEvaluation]) -> list[tuple[str, list[
         ("Shots per circuit", sampling),
         ("Computed by", lambda r: r.get("method")),
         ("Note", lambda r: r.get("note")),
+        ("Not known", lambda r: r.get("unknown")),
         ("Depth", lambda r: r.get("depth")),
         ("Two-qubit gates", _two_qubit_gates),
         ("Device qubits", lambda r: r.get("layout")),
