@@ -25,6 +25,7 @@ _SIMULATORS = frozenset(
         "qiskit.providers.basic_provider.basic_simulator.BasicSimulator",
         "qiskit.providers.fake_provider.generic_backend_v2.GenericBackendV2",
         "qiskit_ibm_runtime.fake_provider.fake_backend.FakeBackendV2",
+        "qiskit_aqt_provider._offline_sim.resource.OfflineSimulatorResource",
         "qiskit_aqt_provider.aqt_resource.OfflineSimulatorResource",
         "iqm.qiskit_iqm.fake_backends.iqm_fake_backend.IQMFakeBackend",
         "qiskit_braket_provider.providers.braket_backend.BraketLocalBackend",
@@ -55,10 +56,19 @@ def own_shots(backend: BackendV2) -> int:
 
 
 def noise_model_of(backend: BackendV2) -> NoiseModel | None:
-    """The noise model that the backend carries: an attribute ``noise_model``, of Aer's simulators an option."""
-    carrier = backend.options if is_aer(backend) else backend
-    model = getattr(carrier, "noise_model", None)
-    return model if isinstance(model, NoiseModel) and not model.is_ideal() else None
+    """The noise model that the backend carries.
+
+    It is an attribute ``noise_model``, or an option of a simulator of Aer: of the backend itself, or of its attribute
+    ``simulator``.
+    """
+    inside = getattr(backend, "simulator", None)
+    simulator = backend if is_aer(backend) else inside
+    carried = [simulator.options] if isinstance(simulator, BackendV2) and is_aer(simulator) else []
+    for carrier in (backend, *carried):
+        model = getattr(carrier, "noise_model", None)
+        if isinstance(model, NoiseModel) and not model.is_ideal():
+            return model
+    return None
 
 
 def facts_of(backend: BackendV2) -> Device:
@@ -107,10 +117,11 @@ def written_out(target: Target, model: NoiseModel | None = None) -> Target:
         if stated is None or None in stated:
             shared = None if stated is None else stated[None]
             stated = dict.fromkeys(permutations(range(size), operation.num_qubits), shared)
+        errors = {where: _error(name, where, p, model) for where, p in stated.items() if max(where) < size}
+        known_as = {id(error): _infidelity(error) for error in errors.values()}
         properties = {
-            where: InstructionProperties(getattr(p, "duration", None), _error(name, where, p, model))
-            for where, p in stated.items()
-            if max(where) < size
+            where: InstructionProperties(getattr(stated[where], "duration", None), known_as[id(error)])
+            for where, error in errors.items()
         }
         result.add_instruction(operation, properties, name=name)
     if "measure" not in result.operation_names:
@@ -119,9 +130,14 @@ def written_out(target: Target, model: NoiseModel | None = None) -> Target:
     return result
 
 
-def _error(name: str, where: tuple[int, ...], properties: Any, model: NoiseModel | None) -> float | None:
-    stated = getattr(properties, "error", None)
+def _error(name: str, where: tuple[int, ...], properties: Any, model: NoiseModel | None) -> Any:
+    """The error rate that a target states (None for none), or the error of a noise model in its place (0 for none)."""
     if model is None or name == "measure":
-        return None if stated is None else float(stated)
-    error = model._local_quantum_errors.get(name, {}).get(where) or model._default_quantum_errors.get(name)
-    return 0.0 if error is None else float(np.clip(1 - average_gate_fidelity(error), 0, 1))
+        return getattr(properties, "error", None)
+    return model._local_quantum_errors.get(name, {}).get(where) or model._default_quantum_errors.get(name, 0.0)
+
+
+def _infidelity(error: Any) -> float | None:
+    if error is None or isinstance(error, int | float):
+        return None if error is None else float(error)
+    return float(np.clip(1 - average_gate_fidelity(error), 0, 1))

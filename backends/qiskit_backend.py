@@ -207,7 +207,7 @@ def _parts(shots: int, limit: int | None) -> list[int]:
 
 def _shot_limit(backend: BackendV2) -> int | None:
     """Shots that one call of ``run`` may ask for, as the backend or the validator of its options says."""
-    stated = getattr(backend, "max_shots", None)
+    stated = getattr(backend, "max_shots", getattr(backend, "MAX_SHOTS", None))
     allowed = getattr(backend.options, "validator", {}).get("shots")
     if stated is None and isinstance(allowed, tuple) and len(allowed) == 2:
         stated = allowed[1]

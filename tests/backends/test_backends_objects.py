@@ -164,6 +164,25 @@ def test_a_noise_model_that_a_backend_carries_goes_before_its_target() -> None:
     }
 
 
+def test_a_noise_model_of_the_simulator_inside_a_backend_is_found() -> None:
+    ions = Ions()
+    ions.simulator = AerSimulator(noise_model=model())
+    compiled = open_backend(ions).compile(PROGRAM)
+    assert compiled.record["errors_met"].keys() == {"r", "rxx"}
+    assert compiled.noise.readout == ((0.05, 0.1),) * 3
+    assert facts_of(ions).target["rxx"][0, 1].error == pytest.approx(0.1 * 3 / 4)
+
+
+def test_a_target_whose_gates_do_not_make_up_the_circuit_is_refused_in_one_sentence() -> None:
+    narrow = Half()
+    narrow._target = Target(num_qubits=3)
+    narrow.target.add_instruction(RZGate(Parameter("angle")))
+    narrow.target.add_instruction(CZGate(), {pair: InstructionProperties(error=0.02) for pair in ((0, 1), (1, 2))})
+    with pytest.raises(BackendError, match=r"the circuit cannot be written in the gates of half \(cz, rz\)") as caught:
+        open_backend(narrow).compile(PROGRAM)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_noise_model_on_none_of_a_backends_gates_is_refused() -> None:
     noise = NoiseModel()
     noise.add_all_qubit_quantum_error(depolarizing_error(0.1, 1), ["sx"])
