@@ -152,12 +152,17 @@ def place(
     the best patch of :func:`backends.ibm.copies.place_copies`, which looks at all. Deterministic: the transpiler's
     seeds are ``seed`` and the next few. A circuit that was placed before is not transpiled again: one that is equal but
     for the names of its parameters, on a device of the same calibration.
-    Raises :class:`BackendError` when the device has no connected patch that is large enough, and when the transpiler
-    with ``seed_transpiler`` takes more qubits than the circuit has.
+    Raises :class:`BackendError` when the device has no connected patch that is large enough, when its gates do not make
+    up the circuit, and when the transpiler with ``seed_transpiler`` takes more qubits than the circuit has.
     """
     form = _Form(circuit)
     seeds = tuple(range(seed, seed + SEEDS)) if seed_transpiler is None else (seed_transpiler,)
-    placement = _search(form, device, seeds, layout, search=seed_transpiler is None)
+    try:
+        placement = _search(form, device, seeds, layout, search=seed_transpiler is None)
+    except TranspilerError as error:
+        gates = ", ".join(name for name in sorted(device.target.operation_names) if name not in {"delay", "measure"})
+        first = " ".join(str(error).replace("'", "").split())[:120]
+        raise BackendError(f"the circuit cannot be written in the gates of {device.name} ({gates}): {first}…") from None
     return replace(placement, circuit=form.with_its_parameters(placement.circuit))
 
 
@@ -235,7 +240,8 @@ def _search(form: _Form, device: Device, seeds: tuple[int, ...], layout: LayoutR
         target = restrict_target(device, patch)
         readout = [device.readout_error(q) for q in patch]
         for seed_transpiler in seeds:
-            translated = _translated(ready, target, seed_transpiler, device)
+            manager = generate_preset_pass_manager(3, target=target, seed_transpiler=seed_transpiler)
+            translated = manager.run(ready)
             positions = _positions(translated, size)
             score = success(translated, target, readout)
             if best is None or score > best.score:
@@ -244,21 +250,13 @@ def _search(form: _Form, device: Device, seeds: tuple[int, ...], layout: LayoutR
     return best
 
 
-def _translated(ready: QuantumCircuit, target: Target, seed_transpiler: int, device: Device) -> QuantumCircuit:
-    try:
-        return generate_preset_pass_manager(3, target=target, seed_transpiler=seed_transpiler).run(ready)
-    except TranspilerError as error:
-        gates = ", ".join(sorted(name for name in target.operation_names if name not in {"measure", "delay"}))
-        first = " ".join(str(error).replace("'", "").split())[:120]
-        raise BackendError(f"the circuit cannot be written in the gates of {device.name} ({gates}): {first}…") from None
-
-
 def _preset_patches(ready: QuantumCircuit, device: Device, seeds: Sequence[int]) -> list[tuple[int, ...]]:
     """Patches the preset pass manager chooses when it has the whole device, where they are no larger than needed."""
     everywhere = restrict_target(device, range(device.num_qubits))
     chosen = []
     for seed_transpiler in seeds:
-        translated = _translated(ready, everywhere, seed_transpiler, device)
+        manager = generate_preset_pass_manager(3, target=everywhere, seed_transpiler=seed_transpiler)
+        translated = manager.run(ready)
         used = {
             translated.find_bit(q).index for i in translated.data if i.operation.name != "barrier" for q in i.qubits
         }
