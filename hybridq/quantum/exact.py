@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -64,7 +65,11 @@ def exact_compiler(where: AnyBackend, *, limit_of_shots: bool = False) -> Compil
         raise UserError(f"{backend.name} draws shots; the exact engine computes exact values: leave shots out")
     if backend.kind in NOISELESS:
         return compile_program
-    return lambda program: compile_noisy(simulated_circuit(backend, program))
+    return partial(_compiled_under, backend)  # a layer keeps it, and is pickled with it
+
+
+def _compiled_under(backend: Backend, program: CircuitProgram) -> ExactProgram:
+    return compile_noisy(simulated_circuit(backend, program))
 
 
 def simulated_circuit(where: AnyBackend, program: CircuitProgram) -> SimulatedCircuit:
