@@ -85,7 +85,11 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         """Values (N, K) for inputs (N, X) and weights (W,), differentiable with torch autograd once.
 
         Runs on the CPU in float64 and returns the dtype and device of the wider argument.
+
+        Raises:
+            RuntimeError: from a backward pass with ``create_graph=True``, and under ``torch.func``.
         """
+        _refuse_transforms(inputs)
         return _EstimatorExpectations.apply(inputs, weights, self)
 
     def jacobian(
@@ -200,8 +204,13 @@ class _EstimatorExpectations(torch.autograd.Function):
         return torch.as_tensor(values, dtype=wider, device=inputs.device)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                "an estimator's values are differentiable once; a backward pass with create_graph=True needs the exact "
+                "engine (engine = 'exact')"
+            )
+        _refuse_transforms(gradient)
         inputs, weights = ctx.saved_tensors
         d_inputs, d_weights = ctx.network.jacobian(
             _to_numpy(inputs),
@@ -213,6 +222,13 @@ class _EstimatorExpectations(torch.autograd.Function):
         for_inputs = None if d_inputs is None else _like(np.einsum("nk,nkx->nx", outer, d_inputs), inputs)
         for_weights = None if d_weights is None else _like(np.einsum("nk,nkw->w", outer, d_weights), weights)
         return for_inputs, for_weights, None
+
+
+def _refuse_transforms(tensor: Tensor) -> None:
+    if torch._C._are_functorch_transforms_active() or torch._C._functorch.is_legacy_batchedtensor(tensor):
+        raise RuntimeError(
+            "an estimator runs outside torch; torch.func and batched gradients need the exact engine (engine = 'exact')"
+        )
 
 
 def _to_numpy(tensor: Tensor) -> FloatArray:

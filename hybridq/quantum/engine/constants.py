@@ -19,8 +19,8 @@ class Constants:
         """The tensors that go with real values of this dtype and device."""
         key = (values.device, values.dtype)
         if key not in self._tensors:
-            # a first call in inference mode would otherwise leave tensors that autograd refuses later
-            with torch.inference_mode(False):
+            # a first call in inference mode, or under torch.func, would otherwise leave tensors that are refused later
+            with torch.inference_mode(False), torch._C._DisableFuncTorch():
                 self._tensors[key] = {
                     name: torch.as_tensor(array, device=values.device).to(_tensor_dtype(array.dtype, values.dtype))
                     for name, array in self._arrays.items()

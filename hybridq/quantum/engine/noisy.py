@@ -12,6 +12,7 @@ A state is the real vector of its 4**Q Pauli expectation values, gates and error
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,6 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 from qiskit.quantum_info import SparsePauliOp
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from backends.aer import SimulatedCircuit
 from backends.compile import unmeasured
@@ -44,8 +44,8 @@ class NoisyProgram(ExactProgram):
     Made by :func:`compile_noisy`. Stateless: what depends on weights is computed in every call.
 
     A batch whose intermediate results would take more than about ``memory`` bytes is computed in chunks, and each chunk
-    is computed again in the backward pass instead of being kept: beyond its arguments and values, memory does not grow
-    with N. Such a batch is differentiable once, a smaller one as often as you like.
+    is computed again in the backward pass instead of being kept, in that of a second derivative too: beyond arguments
+    and values, memory does not grow with N.
     """
 
     def __init__(self, compiled: SimulatedCircuit, memory: int = MEMORY) -> None:
@@ -120,12 +120,17 @@ class _Evolution:
             compute, numbers = self._contracted, self._contracted_numbers
             shared = [self._backwards(inputs, weights)]
         size = _samples(memory, numbers * inputs.element_size())
-        if len(inputs) <= size:
+        # torch.func: vmap, grad, jacrev and their like follow every step
+        if len(inputs) <= size or torch._C._are_functorch_transforms_active():
             return compute(inputs, weights, *shared).expand(len(inputs), -1)
         x_parts = inputs.split(size)
         w_parts = weights.split(size) if len(weights) > 1 else [weights] * len(x_parts)
+
+        def results(*arguments: Tensor) -> tuple[Tensor, ...]:
+            return (compute(*arguments),)
+
         parts = [
-            _ComputedAgain.apply(compute, x, w, *shared).expand(len(x), -1)
+            _ComputedAgain.apply(results, x, w, *shared)[0].expand(len(x), -1)
             for x, w in zip(x_parts, w_parts, strict=True)
         ]
         return torch.cat(parts)
@@ -176,27 +181,47 @@ class _Evolution:
 
 
 class _ComputedAgain(torch.autograd.Function):
-    """A function of tensors that keeps nothing but its arguments for the backward pass; differentiable once."""
+    """A function of tensors that keeps nothing but its arguments for the backward pass, however often it is derived."""
 
     @staticmethod
-    def forward(ctx: Any, compute: Callable[..., Tensor], *arguments: Tensor) -> Tensor:
+    def forward(ctx: Any, compute: Callable[..., tuple[Tensor, ...]], *arguments: Tensor) -> tuple[Tensor, ...]:
         ctx.compute = compute
         ctx.save_for_backward(*arguments)
         return compute(*arguments)
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        arguments = [
-            argument.detach().requires_grad_(needed)
-            for argument, needed in zip(ctx.saved_tensors, ctx.needs_input_grad[1:], strict=True)
-        ]
-        wanted = [argument for argument in arguments if argument.requires_grad]
-        with torch.autocast(gradient.device.type, enabled=False), torch.enable_grad():
-            values = ctx.compute(*arguments)
-            found = torch.autograd.grad(values, wanted, gradient, materialize_grads=True)
-        each = iter(found)
-        return None, *(next(each) if argument.requires_grad else None for argument in arguments)
+    def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
+        needed = ctx.needs_input_grad[1:]
+        derivative = _Derivative(ctx.compute, needed)
+        arguments = (*ctx.saved_tensors, *cotangents)
+        # create_graph: the derivative is a function like the one that it is of, computed again in its own backward pass
+        apart = torch.is_grad_enabled() and not torch._C._are_functorch_transforms_active()
+        found = iter(_ComputedAgain.apply(derivative, *arguments) if apart else derivative(*arguments))
+        return None, *(next(found) if wanted else None for wanted in needed)
+
+
+@dataclass(frozen=True)
+class _Derivative:
+    """The vector-Jacobian product of a function, itself a function of the arguments and then the cotangents."""
+
+    compute: Callable[..., tuple[Tensor, ...]]
+    needed: tuple[bool, ...]
+    """For each argument of the function: whether its gradient is wanted."""
+
+    def __call__(self, *given: Tensor) -> tuple[Tensor, ...]:
+        again = torch.is_grad_enabled()
+        arguments, cotangents = list(given[: len(self.needed)]), given[len(self.needed) :]
+        for place, wanted in enumerate(self.needed):
+            if not again or (wanted and not arguments[place].requires_grad):
+                arguments[place] = arguments[place].detach().requires_grad_(wanted)
+        wanted_ones = [argument for argument, wanted in zip(arguments, self.needed, strict=True) if wanted]
+        with torch.autocast(given[0].device.type, enabled=False), torch.enable_grad():
+            results = zip(self.compute(*arguments), cotangents, strict=True)
+            derived = [(values, cotangent) for values, cotangent in results if values.requires_grad]
+            if not derived:  # no angle depends on the arguments
+                return tuple(torch.zeros_like(argument) for argument in wanted_ones)
+            values, cotangents = zip(*derived, strict=True)
+            return torch.autograd.grad(values, wanted_ones, cotangents, create_graph=again, materialize_grads=True)
 
 
 def _samples(memory: int, bytes_each: int) -> int:
