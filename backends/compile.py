@@ -153,9 +153,10 @@ def place(
     seeds are ``seed`` and the next few. A circuit that was placed before is not transpiled again: one that is equal but
     for the names of its parameters, on a device of the same calibration.
     Raises :class:`BackendError` when the device has no connected patch that is large enough, when its gates do not make
-    up the circuit, and when the transpiler with ``seed_transpiler`` takes more qubits than the circuit has.
+    up the circuit, when the transpiler with ``seed_transpiler`` takes more qubits than the circuit has, and for a delay
+    whose length is not known.
     """
-    form = _Form(circuit)
+    form = _Form(delays_in_seconds(circuit, device.target.dt))
     seeds = tuple(range(seed, seed + SEEDS)) if seed_transpiler is None else (seed_transpiler,)
     try:
         placement = _search(form, device, seeds, layout, search=seed_transpiler is None)

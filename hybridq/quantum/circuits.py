@@ -15,11 +15,12 @@ from qiskit import QuantumCircuit, qasm3
 from qiskit.circuit import Gate, ParameterVector
 from qiskit.circuit.library import RXGate, RYGate, RZGate
 from qiskit.quantum_info import SparsePauliOp
+from torch import Tensor
 
 from backends.contract import CircuitProgram
 from hybridq.errors import UserError
 from hybridq.files import whole
-from hybridq.quantum.engine import compile_program
+from hybridq.quantum.engine import ExactProgram, compile_program
 
 Encoding = Literal["ry", "rx"]
 RotationAxis = Literal["rx", "ry", "rz"]
@@ -159,21 +160,33 @@ def _fourier_transform(qubits: int) -> QuantumCircuit:
     return circuit
 
 
-def dead_weights(program: CircuitProgram, *, tries: int = 4) -> list[str]:
+def dead_weights(program: CircuitProgram, *, compiled: ExactProgram | None = None, tries: int = 4) -> list[str]:
     """Names of the weights on which no observable depends.
 
-    Found numerically: exact float64 derivatives at ``tries`` random points; a weight is dead when all of them are below
-    1e-10, so a chance zero at one point does not count.
+    Found numerically: exact float64 derivatives, at up to ``tries`` random points, of a random sum of the observables;
+    a weight is dead when all of them are below 1e-10, so a chance zero at one point does not count.
+
+    Args:
+        program: the circuit.
+        compiled: the same program without noise, where there is one already.
+        tries: points.
     """
-    compiled = compile_program(program)
-    largest = torch.zeros(compiled.num_weights, dtype=torch.float64)
+    values = compile_program(program) if compiled is None else compiled
     generator = torch.Generator().manual_seed(0)
+
+    def angles(*shape: int) -> Tensor:
+        return torch.pi * (2 * torch.rand(*shape, generator=generator, dtype=torch.float64) - 1)
+
+    suspects = set(range(values.num_weights))
     for _ in range(tries):
-        inputs = torch.pi * (2 * torch.rand(1, compiled.num_inputs, generator=generator, dtype=torch.float64) - 1)
-        weights = torch.pi * (2 * torch.rand(compiled.num_weights, generator=generator, dtype=torch.float64) - 1)
-        _, derivatives = compiled.jacobian(inputs, weights)
-        largest = torch.maximum(largest, derivatives.abs().amax(dim=(0, 1)))
-    return [parameter.name for parameter, slope in zip(program.weights, largest, strict=True) if slope < 1e-10]
+        if not suspects:
+            break
+        inputs, weights = angles(1, values.num_inputs), angles(values.num_weights).requires_grad_()
+        factors = angles(1, values.num_observables)
+        with torch.enable_grad():
+            (slopes,) = torch.autograd.grad(values(inputs, weights), weights, factors)
+        suspects &= set(torch.nonzero(slopes.abs() < 1e-10).flatten().tolist())
+    return [program.weights[place].name for place in sorted(suspects)]
 
 
 def describe(program: CircuitProgram) -> dict[str, Any]:

@@ -17,10 +17,8 @@ from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import Gate, Parameter, ParameterVector
 from qiskit.circuit.library import RXGate, RXXGate, RYGate, RYYGate, RZGate, RZXGate, RZZGate
-from qiskit.exceptions import QiskitError
 from qiskit.primitives import BaseEstimatorV2, StatevectorEstimator
 from qiskit.providers import Options
-from qiskit.quantum_info import SparsePauliOp
 from qiskit.quantum_info.operators.base_operator import BaseOperator
 from qiskit_machine_learning.gradients import BaseEstimatorGradient, EstimatorGradientResult
 
@@ -29,6 +27,7 @@ from hybridq.quantum.engine import ExactProgram, compile_program
 from hybridq.quantum.engine.expressions import AngleMap, depends_on
 from hybridq.quantum.engine.lower import Rotation, lower
 from hybridq.quantum.exact import Compiler
+from hybridq.quantum.programs import pauli_sum
 
 KEPT = 32
 """Prepared circuits kept by one gradient; the least recently used goes first."""
@@ -119,7 +118,7 @@ class ExactEstimatorGradient(JacobianGradient):
         parameters: Sequence[Parameter],
     ) -> FloatArray:
         def prepare() -> ExactProgram:
-            sums = tuple(as_pauli_sum(observable) for observable in observables)
+            sums = tuple(pauli_sum(observable) for observable in observables)
             return self._compiler(CircuitProgram(circuit, (), tuple(circuit.parameters), sums))
 
         compiled = self._compiled.get((circuit, *observables), prepare)
@@ -231,16 +230,6 @@ class _Kept(Generic[_Prepared]):
                 self._entries.popitem(last=False)
         self._entries.move_to_end(key)
         return self._entries[key][1]
-
-
-def as_pauli_sum(observable: BaseOperator) -> SparsePauliOp:
-    """Any operator that an estimator takes as a Pauli sum."""
-    if isinstance(observable, SparsePauliOp):
-        return observable
-    try:
-        return SparsePauliOp(observable)
-    except (TypeError, ValueError, QiskitError):
-        return SparsePauliOp.from_operator(observable)
 
 
 def _columns(circuit: QuantumCircuit, parameters: Sequence[Parameter]) -> list[int]:

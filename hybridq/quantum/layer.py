@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
+from qiskit import QuantumCircuit
 from qiskit.primitives import BaseEstimatorV2
 from qiskit_machine_learning.connectors import TorchConnector
 from qiskit_machine_learning.exceptions import QiskitMachineLearningError
@@ -18,7 +20,10 @@ from backends import BackendEstimator
 from backends.contract import Backend, CircuitProgram
 from hybridq.errors import UserError
 from hybridq.quantum.circuits import CircuitSpec, dead_weights
+from hybridq.quantum.engine import CompiledProgram
+from hybridq.quantum.engine.memory import CircuitTooLargeError
 from hybridq.quantum.exact import AnyBackend, as_backend, exact_compiler, simulated_circuit, takes_over
+from hybridq.quantum.programs import Observable, Role, program_of
 from hybridq.quantum.qnn import BroadcastEstimatorQNN, ExactEstimatorQNN
 from hybridq.quantum.training_noise import RandomStrength, check_outcomes, sampled
 
@@ -90,16 +95,24 @@ class QuantumLayer(TorchConnector):
         state_dict.pop(f"{prefix}_weights", None)  # the second name under which a stock connector saves its weights
         super()._load_from_state_dict(state_dict, prefix, *options)
 
-    def forward(self, input_data: Tensor | None = None) -> Tensor:
-        """Values (..., K) for inputs (..., X); without inputs those of one run.
+    @torch.compiler.disable
+    def forward(self, input_data: Tensor | NDArray[Any] | None = None) -> Tensor:
+        """Values (..., K) for inputs (..., X), a tensor or a NumPy array; without inputs those of one run.
+
+        ``torch.compile`` leaves the layer out of its graph: its operators are fused already.
 
         Raises:
-            QiskitMachineLearningError: the last dimension is not the number of inputs.
+            QiskitMachineLearningError: the last dimension is not the number of inputs, or the inputs are not real
+                numbers.
         """
         weight = self.weight
         network = self.neural_network
         if input_data is None:
             input_data = weight.new_zeros(0)
+        elif not isinstance(input_data, Tensor):
+            input_data = _as_tensor(input_data).to(weight.device)
+        if input_data.is_complex():
+            raise QiskitMachineLearningError("inputs are complex numbers; angles are real numbers in radians")
         if input_data.shape[-1:] != (network.num_inputs,):
             raise QiskitMachineLearningError(
                 f"inputs have shape {tuple(input_data.shape)}, expected (..., {network.num_inputs})"
@@ -121,8 +134,11 @@ class QuantumLayer(TorchConnector):
 
 
 def quantum_layer(
-    circuit: CircuitSpec | CircuitProgram,
+    circuit: CircuitSpec | CircuitProgram | QuantumCircuit,
     *,
+    inputs: Role | None = None,
+    weights: Role | None = None,
+    observables: Observable | Iterable[Observable] | None = None,
     backend: AnyBackend = "aer",
     engine: Literal["exact", "aer"] = "exact",
     estimator: BaseEstimatorV2 | None = None,
@@ -133,9 +149,14 @@ def quantum_layer(
     """The layer for a circuit; warns of weights that no observable depends on, by name.
 
     >>> quantum_layer(CircuitSpec(qubits=4, layers=2), backend="fake_torino")  # doctest: +SKIP
+    >>> quantum_layer(circuit, inputs="x", weights="w", observables=["ZI", "IZ"])  # doctest: +SKIP
 
     Args:
-        circuit: a specification, or any program of unitary gates.
+        circuit: a specification, or any circuit or program of unitary gates.
+        inputs, weights: the roles of a plain circuit's parameters: a list of parameters or of names, or a
+            ``ParameterVector`` or its name.
+        observables: labels, ``Pauli``, ``SparsePauliOp`` and their like; default: those of the specification or
+            program, ⟨Z⟩ of each qubit of a plain circuit (:func:`hybridq.quantum.programs.program_of`).
         backend: whose expectation values: a simulated backend or its name; an Aer noise model, in whose gates the
             circuit is written if none of its own has an error; or any Qiskit ``BackendV2``: its noise, as its target or
             its own noise model states it (``exact``), or the counts of its own ``run`` if it is a simulator (``aer``).
@@ -153,24 +174,31 @@ def quantum_layer(
 
     Raises:
         UserError: an unknown engine, an engine and a backend that do not go together, an instruction that cannot be
-            differentiated, ``noise_scale`` where the exact engine computes no noise, a ``BackendV2`` whose noise is not
-            known, or that is hardware or may be.
+            differentiated, a parameter without a role, an observable that does not fit, more qubits than memory,
+            ``noise_scale`` where the exact engine computes no noise, a ``BackendV2`` whose noise is not known, or that
+            is hardware or may be.
         BackendError: a backend that does not exist, or an end of ``noise_scale`` at which an error is none.
     """
     if engine not in {"exact", "aer"}:
         raise UserError(f"engine = {engine!r}; allowed are exact, aer")
-    program = circuit.build() if isinstance(circuit, CircuitSpec) else circuit
-    dead = dead_weights(program)
+    program = program_of(circuit, inputs=inputs, weights=weights, observables=observables)
+    where = as_backend(backend, seed=seed, engine=engine)
+    network, note = _network(program, where, engine, estimator)
+    if note and not isinstance(backend, str):
+        warnings.warn(f"backend: {note}", stacklevel=2)
+    try:
+        noiseless = isinstance(network, ExactEstimatorQNN) and isinstance(network.compiled, CompiledProgram)
+        dead = dead_weights(program, compiled=network.compiled if noiseless else None)
+    except CircuitTooLargeError:
+        dead = []
+        unsearched = f"{program.circuit.num_qubits} qubits: too many to look for weights that no observable depends on"
+        note = unsearched if note is None else f"{note}; {unsearched}"
     if dead:
         warnings.warn(
             f"circuit: no observable depends on the weights {', '.join(dead)}; they will not be trained", stacklevel=2
         )
-    where = as_backend(backend, seed=seed, engine=engine)
-    network, note = _network(program, where, engine, estimator)
     layer = QuantumLayer(network, generator=torch.Generator().manual_seed(seed), dtype=dtype)
     layer.note = note
-    if note and not isinstance(backend, str):
-        warnings.warn(f"backend: {note}", stacklevel=2)
     if not isinstance(network, ExactEstimatorQNN):
         if noise_scale is not None:
             raise UserError("noise_scale needs engine = 'exact', and a circuit that is not too large for it")
@@ -203,3 +231,11 @@ def _network(
     notes = (note, where.compile(program).record.get("note"))
     network = BroadcastEstimatorQNN.from_program(program, estimator=BackendEstimator(where))
     return network, "; ".join(filter(None, notes)) or None
+
+
+def _as_tensor(values: NDArray[Any]) -> Tensor:
+    """Angles as a tensor of their own precision, float32 where they are no floating-point numbers."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "bfiu":
+        raise QiskitMachineLearningError(f"inputs have dtype {array.dtype}; angles are real numbers in radians")
+    return torch.from_numpy(array.astype(np.float64 if array.dtype == np.float64 else np.float32, order="C"))

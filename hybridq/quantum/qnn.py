@@ -23,8 +23,8 @@ from hybridq.quantum.gradients import (
     BroadcastParameterShift,
     ExactEstimatorGradient,
     JacobianGradient,
-    as_pauli_sum,
 )
+from hybridq.quantum.programs import pauli_sum
 
 
 class BroadcastEstimatorQNN(EstimatorQNN):
@@ -160,7 +160,7 @@ class ExactEstimatorQNN(BroadcastEstimatorQNN):
             default_precision=0.0,
         )
         parameters = tuple(self._circuit.parameters)
-        sums = tuple(as_pauli_sum(observable) for observable in self._observables)
+        sums = tuple(pauli_sum(observable) for observable in self._observables)
         self.compiled = compiler(
             CircuitProgram(self._circuit, parameters[: self.num_inputs], parameters[self.num_inputs :], sums)
         )
@@ -199,8 +199,10 @@ class _EstimatorExpectations(torch.autograd.Function):
     def forward(ctx: Any, inputs: Tensor, weights: Tensor, network: BroadcastEstimatorQNN) -> Tensor:
         ctx.network = network
         ctx.save_for_backward(inputs, weights)
-        values = network.forward(_to_numpy(inputs), _to_numpy(weights))
         wider = torch.promote_types(inputs.dtype, weights.dtype)
+        if not len(inputs):  # an estimator takes no empty batch
+            return torch.zeros(0, *network.output_shape, dtype=wider, device=inputs.device)
+        values = network.forward(_to_numpy(inputs), _to_numpy(weights))
         return torch.as_tensor(values, dtype=wider, device=inputs.device)
 
     @staticmethod
@@ -212,6 +214,8 @@ class _EstimatorExpectations(torch.autograd.Function):
             )
         _refuse_transforms(gradient)
         inputs, weights = ctx.saved_tensors
+        if not len(inputs):
+            return torch.zeros_like(inputs), torch.zeros_like(weights), None
         d_inputs, d_weights = ctx.network.jacobian(
             _to_numpy(inputs),
             _to_numpy(weights),

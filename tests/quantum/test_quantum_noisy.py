@@ -26,7 +26,6 @@ from quantum_programs import points
 from backends import open_backend
 from backends.aer import SimulatedCircuit
 from backends.contract import CircuitProgram
-from backends.errors import BackendError
 from backends.estimator import BackendEstimator
 from backends.noise import Noise
 from hybridq.errors import UserError
@@ -532,5 +531,5 @@ def test_an_instruction_that_could_escape_the_noise_is_refused_by_name(build, na
 
 def test_an_observable_that_is_not_hermitian_is_refused():
     program = CircuitProgram(QuantumCircuit(1), (), (), (SparsePauliOp(["Z"], [1j]),))
-    with pytest.raises(BackendError, match="observable 0"):
+    with pytest.raises(UserError, match="observable 0"):
         compile_noisy(as_simulated(program, None))

@@ -548,14 +548,14 @@ def test_bfloat16_is_taken_where_the_stock_connector_refuses_it():
         assert layer(inputs).dtype == torch.float32
 
 
-def test_an_empty_batch_is_taken_by_the_exact_engine_where_estimators_refuse_it():
-    stock, broadcast, exact = layers(two_and_two())
-    for layer in (stock, broadcast):
-        assert outcome(lambda: layer(torch.zeros(0, 2))) == ("raises", ValueError)  # noqa: B023
-    values, _, of_weights = passed(exact, torch.zeros(0, 2))
-    assert values.shape == (0, 2)
-    assert torch.equal(of_weights, torch.zeros(2))
-    assert exact.neural_network.forward(np.zeros((0, 2)), [0.3, 0.4]).shape == (0, 2)
+def test_our_layers_take_an_empty_batch_where_the_stock_connector_refuses_it():
+    stock, *ours = layers(two_and_two())
+    assert outcome(lambda: stock(torch.zeros(0, 2))) == ("raises", ValueError)
+    for layer in ours:
+        values, _, of_weights = passed(layer, torch.zeros(0, 2))
+        assert values.shape == (0, 2)
+        assert torch.equal(of_weights, torch.zeros(2))
+    assert ours[1].neural_network.forward(np.zeros((0, 2)), [0.3, 0.4]).shape == (0, 2)
 
 
 def test_a_number_that_is_none_passes_through_the_exact_engine_where_estimators_refuse_it():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,6 +16,10 @@ class Constants:
     def __init__(self, **arrays: NDArray[np.float64] | NDArray[np.complex128] | NDArray[np.int64]) -> None:
         self._arrays = arrays
         self._tensors: dict[tuple[torch.device, torch.dtype], dict[str, Tensor]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # tensors are made again: a copy may be opened where there is no such device
+        return {**self.__dict__, "_tensors": {}}
 
     def like(self, values: Tensor) -> dict[str, Tensor]:
         """The tensors that go with real values of this dtype and device."""

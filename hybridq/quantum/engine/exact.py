@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from backends.contract import CircuitProgram
+from hybridq.quantum.engine.observables import real_coefficients
 
 SHARED_FROM: Final = 2**16
 """Numbers in the states of a batch from which several threads are faster than one."""
@@ -24,6 +25,7 @@ class ExactProgram(ABC):
     """
 
     def __init__(self, program: CircuitProgram, memory: int) -> None:
+        real_coefficients(program.observables)
         self.program = program
         self.memory = memory
         """Bytes of working memory after which a batch is computed in chunks."""
@@ -49,7 +51,7 @@ class ExactProgram(ABC):
         """Expectation values (N, K) for inputs (N, X) under weights (W,) or (N, W), all in radians.
 
         Raises:
-            ValueError: a shape does not fit.
+            ValueError: a shape does not fit, or a number is complex.
         """
         x, w = self._in_one_precision(inputs, weights)
         with self.threads_for(len(x)):
@@ -96,5 +98,7 @@ class ExactProgram(ABC):
                 f"weights have shape {tuple(weights.shape)}, expected ({self.num_weights},) or "
                 f"({len(inputs)}, {self.num_weights})"
             )
+        if inputs.is_complex() or weights.is_complex():
+            raise ValueError("inputs or weights are complex numbers; angles are real numbers in radians")
         dtype = torch.promote_types(torch.promote_types(inputs.dtype, weights.dtype), torch.float32)
         return inputs.to(dtype), weights.to(dtype)

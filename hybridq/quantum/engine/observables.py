@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from qiskit.circuit import ParameterExpression
 from qiskit.quantum_info import SparsePauliOp
 from torch import Tensor
 
 from hybridq.errors import UserError
 from hybridq.quantum.engine.constants import Constants
-from hybridq.quantum.engine.monomial import Monomial
+from hybridq.quantum.engine.stages import GatherStage
 
 
 class PauliSums:
@@ -21,32 +22,30 @@ class PauliSums:
     Terms of I and Z only are one matrix product with the probabilities; the others are grouped by the set of qubits
     that they flip, one gather and one matrix product a set.
 
-    Raises:
-        UserError: a coefficient is not a real number.
+    Args:
+        observables: with real coefficients.
+        num_qubits: Q.
+        after: gates that come before all observables; taken into these, see ``absorbed``.
     """
 
-    def __init__(self, observables: Sequence[SparsePauliOp], num_qubits: int) -> None:
-        coefficients: dict[int, NDArray[np.complex128]] = {}
-        for k, observable in enumerate(observables):
-            for label, coefficient in observable.to_list():
-                if not np.isfinite(coefficient) or abs(complex(coefficient).imag) > 1e-12:
-                    raise UserError(f"observable {k}: the coefficient {coefficient} of {label} must be a real number")
-                flips, phases = _pauli_phases(label)
-                table = coefficients.setdefault(flips, np.zeros((2**num_qubits, len(observables)), np.complex128))
-                table[:, k] += complex(coefficient).real * phases
-        diagonal = coefficients.pop(0, np.zeros((2**num_qubits, len(observables)), np.complex128))
-        self.is_diagonal = not coefficients
+    def __init__(self, observables: Sequence[SparsePauliOp], num_qubits: int, after: GatherStage | None = None) -> None:
+        rows = np.zeros((len(observables), 2**num_qubits))
+        flipping: dict[int, NDArray[np.complex128]] = {}
+        for k, (observable, coefficients) in enumerate(zip(observables, real_coefficients(observables), strict=True)):
+            for label, coefficient in zip(observable.paulis.to_labels(), coefficients, strict=True):
+                flips, signs, factor = _pauli_phases(label)
+                if flips:
+                    table = flipping.setdefault(flips, np.zeros(rows.shape[::-1], np.complex128))
+                    table[:, k] += coefficient * factor * signs
+                else:
+                    rows[k] += coefficient * signs
+        diagonal = np.ascontiguousarray(rows.T)
+        self.absorbed = after is not None and not flipping
+        """Whether the values are those of the state before the gates given; only diagonal observables can be."""
+        if after is not None and not flipping:
+            diagonal = diagonal[after.gather(num_qubits).inverse_source]
         index = np.arange(2**num_qubits, dtype=np.int64)
-        self._flipping = [Constants(source=index ^ flips, phases=table) for flips, table in coefficients.items()]
-        self._set_diagonal(diagonal.real)
-
-    def absorb(self, gather: Monomial) -> None:
-        """Let diagonal observables act as if ``gather`` were applied to the state first."""
-        assert self.is_diagonal
-        self._set_diagonal(self._diagonal[gather.inverse_source])
-
-    def _set_diagonal(self, diagonal: NDArray[np.float64]) -> None:
-        self._diagonal = diagonal
+        self._flipping = [Constants(source=index ^ flips, phases=table) for flips, table in flipping.items()]
         self._diagonals = Constants(twice=np.repeat(diagonal, 2, axis=0), gradient=2 * diagonal.T)
 
     def backward(self, state: Tensor, cotangents: Tensor) -> Tensor:
@@ -70,15 +69,31 @@ class PauliSums:
         return values
 
 
-def _pauli_phases(label: str) -> tuple[int, NDArray[np.complex128]]:
-    """The flipped qubits as a bit mask and p with (P ψ)[i] = p[i] ψ[i ^ mask]."""
-    index = np.arange(2 ** len(label), dtype=np.int64)
-    flips, parity, factor = 0, np.zeros_like(index), 1.0 + 0.0j
+def real_coefficients(observables: Sequence[SparsePauliOp]) -> list[NDArray[np.float64]]:
+    """The coefficients (T,) of every sum; raises :class:`UserError` naming one that is no finite real number."""
+    return [_real(k, observable) for k, observable in enumerate(observables)]
+
+
+def _real(k: int, observable: SparsePauliOp) -> NDArray[np.float64]:
+    if observable.coeffs.dtype != object:
+        coefficients = observable.coeffs
+        if np.isfinite(coefficients).all() and np.all(np.abs(coefficients.imag) <= 1e-12):
+            return np.asarray(coefficients.real, dtype=np.float64)
+    for label, coefficient in zip(observable.paulis.to_labels(), observable.coeffs, strict=True):
+        shown = str(coefficient)
+        if isinstance(coefficient, ParameterExpression):
+            raise UserError(f"observable {k}: the coefficient {shown} of {label} is symbolic; assign a number first")
+        if not np.isfinite(coefficient) or abs(complex(coefficient).imag) > 1e-12:
+            raise UserError(f"observable {k}: the coefficient {shown} of {label} must be a real number")
+    return np.array([complex(coefficient).real for coefficient in observable.coeffs])
+
+
+def _pauli_phases(label: str) -> tuple[int, NDArray[np.int8], complex]:
+    """The flipped qubits as a bit mask, signs s and a factor f with (P ψ)[i] = f s[i] ψ[i ^ mask]."""
+    flips, factor = 0, 1.0 + 0.0j
+    signs = np.ones(1, dtype=np.int8)
     for qubit, letter in enumerate(reversed(label)):
-        if letter in "XY":
-            flips |= 1 << qubit
-        if letter in "ZY":
-            parity ^= (index >> qubit) & 1
-        if letter == "Y":
-            factor *= -1j
-    return flips, factor * (1 - 2 * parity)
+        flips |= (letter in "XY") << qubit
+        factor *= -1j if letter == "Y" else 1
+        signs = np.concatenate([signs, -signs if letter in "ZY" else signs])
+    return flips, signs, factor

@@ -16,7 +16,7 @@ from qiskit.circuit import Parameter
 
 from hybridq.quantum.engine.expressions import depends_on
 from hybridq.quantum.engine.lower import PAULI, Angle, Fixed, Rotation
-from hybridq.quantum.engine.monomial import Monomial, as_monomial
+from hybridq.quantum.engine.monomial import LocalMatrix, Monomial, gather_of, is_monomial
 
 ComplexMatrix = NDArray[np.complex128]
 
@@ -47,18 +47,29 @@ class LocalStage:
 
 @dataclass
 class GatherStage:
-    """Any number of monomial gates."""
+    """Any number of monomial gates, the first one first."""
 
-    gather: Monomial
+    gates: list[LocalMatrix]
+
+    def gather(self, num_qubits: int) -> Monomial:
+        """All of them on the whole register."""
+        return gather_of(self.gates, num_qubits)
 
 
 @dataclass(frozen=True)
 class RotationStage:
-    """exp(-i angle/2 P) of a Pauli string on several qubits, P as a gather."""
+    """exp(-i angle/2 P) of a Pauli string P on several qubits, one letter for each."""
 
     pool: Pool
     angle: Angle
-    pauli: Monomial
+    paulis: str
+    qubits: tuple[int, ...]
+
+    def pauli(self, num_qubits: int) -> Monomial:
+        """P on the whole register."""
+        return gather_of(
+            [(PAULI[letter], (q,)) for letter, q in zip(self.paulis, self.qubits, strict=True)], num_qubits
+        )
 
 
 @dataclass(frozen=True)
@@ -82,9 +93,7 @@ def schedule(items: Sequence[Rotation | Fixed], num_qubits: int, inputs: Sequenc
                 gate = SingleQubitGate(item.angle, np.eye(2, dtype=np.complex128), -1j * PAULI[item.paulis])
                 building.add_local(gate, item.qubits[0], pool)
             else:
-                pauli = as_monomial(_pauli_matrix(item.paulis), item.qubits, num_qubits)
-                assert pauli is not None
-                building.add_last(RotationStage(pool, item.angle, pauli), item.qubits)
+                building.add_last(RotationStage(pool, item.angle, item.paulis, item.qubits), item.qubits)
         elif not item.is_identity:
             building.add_fixed(item.matrix(), item.qubits)
     return building.stages
@@ -100,9 +109,8 @@ class _Building:
     def add_fixed(self, matrix: ComplexMatrix, qubits: tuple[int, ...]) -> None:
         single = len(qubits) == 1
         touched = self.stages[self.last[qubits[0]]] if single and qubits[0] in self.last else None
-        gather = as_monomial(matrix, qubits, self.num_qubits)
-        if gather is not None and (not single or isinstance(touched, GatherStage)):
-            self._add_gather(gather, qubits)
+        if (not single or isinstance(touched, GatherStage)) and is_monomial(matrix):
+            self._add_gather((matrix, qubits))
         elif single:
             gate = SingleQubitGate(0.0, matrix, np.zeros((2, 2), dtype=np.complex128))
             self.add_local(gate, qubits[0], touched.pool if isinstance(touched, LocalStage) else None)
@@ -121,22 +129,16 @@ class _Building:
         chains[qubit].append(gate)
         self.add_last(LocalStage(pool or Pool.SHARED, chains), (qubit,))
 
-    def _add_gather(self, gather: Monomial, qubits: tuple[int, ...]) -> None:
+    def _add_gather(self, gate: LocalMatrix) -> None:
+        _, qubits = gate
         for position in range(max(self.last.get(qubit, 0) for qubit in qubits), len(self.stages)):
             stage = self.stages[position]
             if isinstance(stage, GatherStage):
-                stage.gather = stage.gather.then(gather)
+                stage.gates.append(gate)
                 self.last.update(dict.fromkeys(qubits, position))
                 return
-        self.add_last(GatherStage(gather), qubits)
+        self.add_last(GatherStage([gate]), qubits)
 
     def add_last(self, stage: Stage, qubits: tuple[int, ...]) -> None:
         self.stages.append(stage)
         self.last.update(dict.fromkeys(qubits, len(self.stages) - 1))
-
-
-def _pauli_matrix(paulis: str) -> ComplexMatrix:
-    matrix: ComplexMatrix = np.ones((1, 1), dtype=np.complex128)
-    for letter in paulis:
-        matrix = np.kron(PAULI[letter], matrix).astype(np.complex128)
-    return matrix

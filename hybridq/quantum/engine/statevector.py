@@ -21,6 +21,7 @@ from backends.contract import CircuitProgram
 from hybridq.quantum.engine.constants import Constants
 from hybridq.quantum.engine.exact import ExactProgram
 from hybridq.quantum.engine.lower import lower
+from hybridq.quantum.engine.memory import check_memory
 from hybridq.quantum.engine.observables import PauliSums
 from hybridq.quantum.engine.pools import Blocks, PoolGradients, PoolMatrices, PoolValues
 from hybridq.quantum.engine.stages import GatherStage, LocalStage, Pool, RotationStage, Stage, schedule
@@ -46,10 +47,11 @@ class CompiledProgram(ExactProgram):
         super().__init__(program, memory)
         num_qubits = program.circuit.num_qubits
         stages = schedule(lower(program.circuit), num_qubits, program.inputs)
-        self._observables = PauliSums(program.observables, num_qubits)
+        check_memory(num_qubits, program.observables, stages)
         final = stages[-1] if stages else None
-        if self._observables.is_diagonal and isinstance(final, GatherStage):
-            self._observables.absorb(final.gather)
+        gates = final if isinstance(final, GatherStage) else None
+        self._observables = PauliSums(program.observables, num_qubits, after=gates)
+        if self._observables.absorbed:
             stages = stages[:-1]
         self._blocks = Blocks(_balanced(num_qubits, _LARGEST_BLOCK))
         leading = next((i for i, stage in enumerate(stages) if not isinstance(stage, LocalStage)), len(stages))
@@ -64,7 +66,12 @@ class CompiledProgram(ExactProgram):
         ]
         skipped = {pool: sum(leading_pool is pool for leading_pool, _ in self._leading) for pool in Pool}
         self._steps = [
-            _step(stage, places[i] - (skipped[stage.pool] if isinstance(stage, LocalStage) else 0), self._blocks)
+            _step(
+                stage,
+                places[i] - (skipped[stage.pool] if isinstance(stage, LocalStage) else 0),
+                self._blocks,
+                num_qubits,
+            )
             for i, stage in enumerate(stages)
             if i >= leading
         ]
@@ -200,6 +207,7 @@ def compile_program(program: CircuitProgram, *, memory: int = MEMORY) -> Compile
 
     Raises:
         UserError: naming the first instruction, angle or coefficient that has no exact real expectation value here.
+        CircuitTooLargeError: a :class:`UserError` that names the memory needed, before it is taken.
     """
     return CompiledProgram(program, memory)
 
@@ -282,15 +290,15 @@ def _contracted(cotangents: Tensor, vectors: Sequence[Tensor]) -> list[Tensor]:
     return [*_contracted(for_low, vectors[:half]), *_contracted(for_high, vectors[half:])]
 
 
-def _step(stage: Stage, place: int, blocks: Blocks) -> Step:
+def _step(stage: Stage, place: int, blocks: Blocks, num_qubits: int) -> Step:
     if isinstance(stage, LocalStage):
         starts = np.cumsum([0, *blocks.widths])
         used = [any(stage.chains[first:last]) for first, last in pairwise(starts)]
         return LocalStep(stage.pool, place, used)
     if isinstance(stage, GatherStage):
-        return GatherStep(stage)
+        return GatherStep(stage, num_qubits)
     if isinstance(stage, RotationStage):
-        return RotationStep(stage, place)
+        return RotationStep(stage, place, num_qubits)
     return MatrixStep(stage)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -106,14 +107,11 @@ def _transition(stack: Tensor, size: int, lower: int, summed: bool) -> Tensor:
 class GatherStep:
     """CX, CZ, SWAP and their like: one index gather with phases."""
 
-    def __init__(self, stage: GatherStage) -> None:
-        self._signed = bool((stage.gather.phase != 1).any())
-        self._constants = Constants(
-            source=stage.gather.source,
-            inverse=stage.gather.inverse_source,
-            phase=stage.gather.phase,
-            undone=stage.gather.phase.conj(),
-        )
+    def __init__(self, stage: GatherStage, num_qubits: int) -> None:
+        gather = stage.gather(num_qubits)
+        self._signed = gather.phase is not None
+        phases = {} if gather.phase is None else {"phase": gather.phase, "undone": gather.phase.conj()}
+        self._constants = Constants(source=gather.source, inverse=gather.inverse_source, **phases)
 
     def forward(self, state: Tensor, pools: Pools) -> Tensor:
         constants = self._constants.like(state.real)
@@ -130,12 +128,12 @@ class GatherStep:
 class RotationStep:
     """A rotation about a Pauli string on several qubits."""
 
-    def __init__(self, stage: RotationStage, place: int) -> None:
+    def __init__(self, stage: RotationStage, place: int, num_qubits: int) -> None:
         self._pool = stage.pool
         self._place = place
-        self._constants = Constants(
-            source=stage.pauli.source, inverse=stage.pauli.inverse_source, phase=-1j * stage.pauli.phase
-        )
+        pauli = stage.pauli(num_qubits)
+        phase = np.ones(len(pauli.source), dtype=np.complex128) if pauli.phase is None else pauli.phase
+        self._constants = Constants(source=pauli.source, inverse=pauli.inverse_source, phase=-1j * phase)
 
     def forward(self, state: Tensor, pools: Pools) -> Tensor:
         constants = self._constants.like(state.real)
