@@ -20,17 +20,21 @@ from qiskit.circuit.library import RXGate, RXXGate, RYGate, RYYGate, RZGate, RZX
 from qiskit.primitives import BaseEstimatorV2, StatevectorEstimator
 from qiskit.providers import Options
 from qiskit.quantum_info.operators.base_operator import BaseOperator
-from qiskit_machine_learning.gradients import BaseEstimatorGradient, EstimatorGradientResult
+from qiskit.transpiler.passmanager import BasePassManager
+from qiskit_machine_learning.gradients import BaseEstimatorGradient, DerivativeType, EstimatorGradientResult
 
 from backends.contract import CircuitProgram, FloatArray
 from hybridq.quantum.engine import ExactProgram, compile_program
 from hybridq.quantum.engine.expressions import AngleMap, depends_on
 from hybridq.quantum.engine.lower import Rotation, lower
 from hybridq.quantum.exact import Compiler
-from hybridq.quantum.programs import pauli_sum
+from hybridq.quantum.programs import as_pauli_sum
+from hybridq.quantum.stock_arguments import warn_of_unused
 
 KEPT = 32
 """Prepared circuits kept by one gradient; the least recently used goes first."""
+
+_OPTIONS = "options are set on the estimator itself, precision by precision="
 
 _GATES: dict[str, type[Gate]] = {
     "x": RXGate,
@@ -76,6 +80,8 @@ class JacobianGradient(BaseEstimatorGradient):
         parameters: Sequence[Sequence[Parameter]],
         **options: Any,
     ) -> EstimatorGradientResult:
+        unknown = options.keys() - self._default_options.__dict__.keys()
+        warn_of_unused(f"{type(self).__name__}.run", dict.fromkeys(sorted(unknown), True), _OPTIONS, stacklevel=4)
         groups: dict[tuple[int, tuple[Parameter, ...]], list[int]] = defaultdict(list)
         for i, circuit in enumerate(circuits):
             groups[id(circuit), tuple(parameters[i])].append(i)
@@ -98,15 +104,34 @@ class ExactEstimatorGradient(JacobianGradient):
     >>> EstimatorQNN(circuit=circuit, gradient=ExactEstimatorGradient(), ...)  # doctest: +SKIP
 
     Args:
-        estimator: only held for the base class; nothing is run on it.
+        estimator, options, derivative_type, pass_manager: those of the stock gradients. A warning says that they do not
+            apply: nothing is run, and the circuit is computed as it is.
         compiler: noiseless by default; see :func:`hybridq.quantum.exact.exact_compiler`.
 
     Raises:
         UserError: from ``result()``: the circuit holds something that the engine cannot differentiate.
     """
 
-    def __init__(self, estimator: BaseEstimatorV2 | None = None, *, compiler: Compiler = compile_program) -> None:
-        super().__init__(estimator or StatevectorEstimator())
+    def __init__(
+        self,
+        estimator: BaseEstimatorV2 | None = None,
+        options: Options | None = None,
+        derivative_type: DerivativeType = DerivativeType.REAL,
+        pass_manager: BasePassManager | None = None,
+        *,
+        compiler: Compiler = compile_program,
+    ) -> None:
+        super().__init__(estimator or StatevectorEstimator(), options)
+        warn_of_unused(
+            type(self).__name__,
+            {
+                "estimator": estimator is not None,
+                "options": options is not None,
+                "derivative_type": derivative_type is not DerivativeType.REAL,
+                "pass_manager": pass_manager is not None,
+            },
+            "derivatives of expectation values are computed exactly, without running a circuit",
+        )
         self._compiler = compiler
         self._compiled: _Kept[ExactProgram] = _Kept()
 
@@ -118,7 +143,7 @@ class ExactEstimatorGradient(JacobianGradient):
         parameters: Sequence[Parameter],
     ) -> FloatArray:
         def prepare() -> ExactProgram:
-            sums = tuple(pauli_sum(observable) for observable in observables)
+            sums = tuple(as_pauli_sum(observable) for observable in observables)
             return self._compiler(CircuitProgram(circuit, (), tuple(circuit.parameters), sums))
 
         compiled = self._compiled.get((circuit, *observables), prepare)
@@ -136,16 +161,30 @@ class BroadcastParameterShift(JacobianGradient):
 
     Args:
         estimator: runs the shifted circuits, two for each rotation and parameter set.
+        options, derivative_type: those of the stock gradients. A warning says that they do not apply: an estimator has
+            its own options, and an expectation value has a real derivative.
+        pass_manager: transpiles the circuit that is shifted, once.
         precision: handed to the estimator; None is the estimator's own.
 
     Raises:
         UserError: from ``result()``: an instruction has no decomposition into rotations.
     """
 
-    def __init__(self, estimator: BaseEstimatorV2, *, precision: float | None = None) -> None:
-        super().__init__(estimator)
+    def __init__(
+        self,
+        estimator: BaseEstimatorV2,
+        options: Options | None = None,
+        derivative_type: DerivativeType = DerivativeType.REAL,
+        pass_manager: BasePassManager | None = None,
+        *,
+        precision: float | None = None,
+    ) -> None:
+        super().__init__(estimator, options, pass_manager=pass_manager)
+        unused = {"options": options is not None, "derivative_type": derivative_type is not DerivativeType.REAL}
+        warn_of_unused(type(self).__name__, unused, f"expectation values have real derivatives, and {_OPTIONS}")
         self._precision = precision
         self._plans: _Kept[_ShiftPlan] = _Kept()
+        self._transpiled: _Kept[QuantumCircuit] = _Kept()
 
     def jacobian(
         self,
@@ -162,12 +201,26 @@ class BroadcastParameterShift(JacobianGradient):
             return np.zeros((len(values), len(observables), len(columns)))
         steps = np.pi / 2 * np.eye(angles.shape[1])[shifted]
         points = angles[:, None, :] + np.concatenate([steps, -steps])
-        pub = (plan.circuit, [[[observable]] for observable in observables], points)
+        pub = self._pub(plan.circuit, observables, points)
         results = self._estimator.run([pub], precision=self._precision).result()
         plus, minus = np.split(np.asarray(results[0].data.evs), 2, axis=2)
         by_angle = np.zeros((len(observables), *angles.shape))
         by_angle[:, :, shifted] = (plus - minus) / 2
         return np.asarray(chain(by_angle)[:, :, columns])
+
+    def _pub(
+        self, circuit: QuantumCircuit, observables: Sequence[BaseOperator], points: FloatArray
+    ) -> tuple[QuantumCircuit, list[list[list[BaseOperator]]], FloatArray]:
+        """Observables (K, 1, 1) against points (N, S, T), for the circuit or what the pass manager makes of it."""
+        passes = self._pass_manager
+        if passes is not None:
+            given = circuit
+            circuit = self._transpiled.get((given,), lambda: passes.run(given))
+            place = {parameter: i for i, parameter in enumerate(given.parameters)}
+            points = points[..., [place[parameter] for parameter in circuit.parameters]]
+            sums = [as_pauli_sum(observable) for observable in observables]
+            observables = [observable.apply_layout(circuit.layout, circuit.num_qubits) for observable in sums]
+        return circuit, [[[observable]] for observable in observables], points
 
 
 @dataclass(frozen=True)

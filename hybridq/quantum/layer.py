@@ -13,7 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from qiskit import QuantumCircuit
 from qiskit.primitives import BaseEstimatorV2
 from qiskit_machine_learning.connectors import TorchConnector
+from qiskit_machine_learning.connectors.torch_connector import _TorchNNFunction
 from qiskit_machine_learning.exceptions import QiskitMachineLearningError
+from qiskit_machine_learning.neural_networks import NeuralNetwork
 from torch import Tensor, nn
 
 from backends import BackendEstimator
@@ -24,7 +26,7 @@ from hybridq.quantum.engine import CompiledProgram
 from hybridq.quantum.engine.memory import CircuitTooLargeError
 from hybridq.quantum.exact import AnyBackend, as_backend, exact_compiler, simulated_circuit, takes_over
 from hybridq.quantum.programs import Observable, Role, program_of
-from hybridq.quantum.qnn import BroadcastEstimatorQNN, ExactEstimatorQNN
+from hybridq.quantum.qnn import BroadcastEstimatorQNN, ExactEstimatorQNN, refuse_second_derivative
 from hybridq.quantum.training_noise import RandomStrength, check_outcomes, sampled
 
 INITIAL_RANGE = math.pi / 2
@@ -46,9 +48,10 @@ class QuantumLayer(TorchConnector):
     torch.Size([32, 4])
 
     Args:
-        neural_network: the circuit and how it is computed.
+        neural_network: the circuit and how it is computed. Any other network of the library, a ``SamplerQNN`` or a
+            stock ``EstimatorQNN``, runs as in the stock class, and refuses a second derivative.
         initial_weights: (W,) radians; default: uniform in ±:data:`INITIAL_RANGE`.
-        sparse: as in the stock class; True is refused since an ``EstimatorQNN`` is dense.
+        sparse: as in the stock class; True is refused where the network is dense, as every ``EstimatorQNN`` is.
         generator: for the default initial weights; default: torch's global one.
         dtype: of the weights, float32 or float64.
 
@@ -58,7 +61,7 @@ class QuantumLayer(TorchConnector):
 
     def __init__(
         self,
-        neural_network: BroadcastEstimatorQNN,
+        neural_network: NeuralNetwork,
         initial_weights: ArrayLike | Tensor | None = None,
         sparse: bool | None = None,
         *,
@@ -113,6 +116,9 @@ class QuantumLayer(TorchConnector):
             input_data = _as_tensor(input_data).to(weight.device)
         if input_data.is_complex():
             raise QiskitMachineLearningError("inputs are complex numbers; angles are real numbers in radians")
+        if not isinstance(network, BroadcastEstimatorQNN):
+            values: Tensor = _StockValues.apply(input_data, weight, network, self.sparse)
+            return values
         if input_data.shape[-1:] != (network.num_inputs,):
             raise QiskitMachineLearningError(
                 f"inputs have shape {tuple(input_data.shape)}, expected (..., {network.num_inputs})"
@@ -120,17 +126,26 @@ class QuantumLayer(TorchConnector):
         if not network.input_gradients:
             input_data = input_data.detach()
         leading = input_data.shape[:-1]
-        values = self._values(input_data.reshape(math.prod(leading), network.num_inputs), weight)
+        values = self._values(network, input_data.reshape(math.prod(leading), network.num_inputs), weight)
         dtype = input_data.dtype if input_data.dtype in {torch.float32, torch.float64} else torch.float32
         return values.to(dtype).reshape(*leading, values.shape[-1])
 
-    def _values(self, inputs: Tensor, weight: Tensor) -> Tensor:
+    def _values(self, network: BroadcastEstimatorQNN, inputs: Tensor, weight: Tensor) -> Tensor:
         """(N, K) of inputs (N, X)."""
         if not self.training:
-            return self.neural_network.expectations(inputs, weight)
-        compute = self.neural_network.expectations if self.strengths is None else self.strengths.draw()
+            return network.expectations(inputs, weight)
+        compute = network.expectations if self.strengths is None else self.strengths.draw()
         values = compute(inputs, weight)
         return values if self.shots is None else sampled(values, self.shots)
+
+
+class _StockValues(_TorchNNFunction):  # type: ignore[misc]
+    """Values and slopes of any network of the library, as the stock connector takes them."""
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor) -> Any:
+        refuse_second_derivative()
+        return _TorchNNFunction.backward(ctx, grad_output)
 
 
 def quantum_layer(

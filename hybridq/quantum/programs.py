@@ -82,7 +82,7 @@ def pauli_sums(observables: Observable | Iterable[Observable], num_qubits: int) 
     sums = []
     for k, observable in enumerate(each):
         try:
-            found = pauli_sum(observable)
+            found = as_pauli_sum(observable)
         except (QiskitError, TypeError, ValueError, AttributeError):
             shown = repr(observable) if isinstance(observable, str) else f"a {type(observable).__name__}"
             raise UserError(f"observables[{k}] is {shown}; {_FORMS}") from None
@@ -99,7 +99,7 @@ def pauli_sums(observables: Observable | Iterable[Observable], num_qubits: int) 
 _FORMS = "allowed are labels of I, X, Y and Z, Pauli, SparsePauliOp, SparseObservable and other operators"
 
 
-def pauli_sum(observable: Observable) -> SparsePauliOp:
+def as_pauli_sum(observable: Observable) -> SparsePauliOp:
     """One observable as a Pauli sum; raises Qiskit's or Python's exceptions where it is none."""
     if isinstance(observable, SparsePauliOp):
         return observable

@@ -24,7 +24,10 @@ from hybridq.quantum.gradients import (
     ExactEstimatorGradient,
     JacobianGradient,
 )
-from hybridq.quantum.programs import pauli_sum
+from hybridq.quantum.programs import as_pauli_sum
+from hybridq.quantum.stock_arguments import warn_of_unused
+
+_EXACT = "values and derivatives are computed exactly, without running a circuit (BroadcastEstimatorQNN runs them)"
 
 
 class BroadcastEstimatorQNN(EstimatorQNN):
@@ -64,7 +67,8 @@ class BroadcastEstimatorQNN(EstimatorQNN):
             observables=observables,
             input_params=input_params,
             weight_params=weight_params,
-            gradient=gradient or BroadcastParameterShift(estimator, precision=default_precision),
+            gradient=gradient
+            or BroadcastParameterShift(estimator, pass_manager=pass_manager, precision=default_precision),
             input_gradients=input_gradients,
             default_precision=default_precision,
             pass_manager=pass_manager,
@@ -130,9 +134,11 @@ class ExactEstimatorQNN(BroadcastEstimatorQNN):
     """``EstimatorQNN`` whose values and derivatives come from the exact engine; the estimator is never run.
 
     The same values as the stock class on an exact simulator, thousands of times faster; a stock ``TorchConnector``
-    over it works too. Arguments as for :class:`BroadcastEstimatorQNN`, without those that only an estimator needs.
+    over it works too. Arguments as for :class:`BroadcastEstimatorQNN`.
 
     Args:
+        estimator, gradient, default_precision: those of the stock class. A warning says that they do not apply; it does
+            so too where ``estimator`` or ``gradient`` is set later.
         compiler: noiseless by default; :func:`hybridq.quantum.exact.exact_compiler` makes one for a noise model or a
             simulated device.
 
@@ -144,26 +150,43 @@ class ExactEstimatorQNN(BroadcastEstimatorQNN):
         self,
         *,
         circuit: QuantumCircuit,
+        estimator: BaseEstimatorV2 | None = None,
         observables: Sequence[BaseOperator] | BaseOperator | None = None,
         input_params: Sequence[Parameter] | None = None,
         weight_params: Sequence[Parameter] | None = None,
+        gradient: BaseEstimatorGradient | None = None,
         input_gradients: bool = False,
+        default_precision: float | None = None,
+        pass_manager: BasePassManager | None = None,
         compiler: Compiler = compile_program,
     ) -> None:
         super().__init__(
             circuit=circuit,
+            estimator=estimator,
             observables=observables,
             input_params=input_params,
             weight_params=weight_params,
             gradient=ExactEstimatorGradient(compiler=compiler),
             input_gradients=input_gradients,
             default_precision=0.0,
+            pass_manager=pass_manager,
         )
+        unused = {
+            "estimator": estimator is not None,
+            "gradient": gradient is not None,
+            "default_precision": bool(default_precision),
+        }
+        warn_of_unused(type(self).__name__, unused, _EXACT)
         parameters = tuple(self._circuit.parameters)
-        sums = tuple(pauli_sum(observable) for observable in self._observables)
+        sums = tuple(as_pauli_sum(observable) for observable in self._observables)
         self.compiled = compiler(
             CircuitProgram(self._circuit, parameters[: self.num_inputs], parameters[self.num_inputs :], sums)
         )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in {"estimator", "gradient"} and "compiled" in self.__dict__:
+            warn_of_unused(type(self).__name__, {name: True}, _EXACT)
+        super().__setattr__(name, value)
 
     def expectations(self, inputs: Tensor, weights: Tensor) -> Tensor:
         """Values (N, K) for inputs (N, X) and weights (W,) or (N, W), differentiable with torch autograd.
@@ -207,11 +230,7 @@ class _EstimatorExpectations(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        if torch.is_grad_enabled():
-            raise RuntimeError(
-                "an estimator's values are differentiable once; a backward pass with create_graph=True needs the exact "
-                "engine (engine = 'exact')"
-            )
+        refuse_second_derivative()
         _refuse_transforms(gradient)
         inputs, weights = ctx.saved_tensors
         if not len(inputs):
@@ -226,6 +245,15 @@ class _EstimatorExpectations(torch.autograd.Function):
         for_inputs = None if d_inputs is None else _like(np.einsum("nk,nkx->nx", outer, d_inputs), inputs)
         for_weights = None if d_weights is None else _like(np.einsum("nk,nkw->w", outer, d_weights), weights)
         return for_inputs, for_weights, None
+
+
+def refuse_second_derivative() -> None:
+    """Raise ``RuntimeError`` in a backward pass that makes a graph, from which history would be missing."""
+    if torch.is_grad_enabled():
+        raise RuntimeError(
+            "an estimator's values are differentiable once; a backward pass with create_graph=True needs the exact "
+            "engine (engine = 'exact')"
+        )
 
 
 def _refuse_transforms(tensor: Tensor) -> None:

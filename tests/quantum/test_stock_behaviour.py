@@ -18,17 +18,20 @@ import pytest
 import torch
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter, ParameterVector
-from qiskit.primitives import StatevectorEstimator
+from qiskit.primitives import StatevectorEstimator, StatevectorSampler
+from qiskit.providers import Options
 from qiskit.quantum_info import Pauli, SparsePauliOp
 from qiskit.transpiler import CouplingMap, generate_preset_pass_manager
-from qiskit_machine_learning.algorithms import NeuralNetworkClassifier, NeuralNetworkRegressor
+from qiskit_machine_learning.algorithms import VQR, NeuralNetworkClassifier, NeuralNetworkRegressor
 from qiskit_machine_learning.circuit.library import qnn_circuit
 from qiskit_machine_learning.connectors import TorchConnector
 from qiskit_machine_learning.exceptions import QiskitMachineLearningError
-from qiskit_machine_learning.neural_networks import EffectiveDimension, EstimatorQNN
+from qiskit_machine_learning.gradients import DerivativeType, ParamShiftEstimatorGradient
+from qiskit_machine_learning.neural_networks import EffectiveDimension, EstimatorQNN, SamplerQNN
 from qiskit_machine_learning.optimizers import COBYLA, L_BFGS_B
 from torch import Tensor, nn
 
+from hybridq.quantum.gradients import BroadcastParameterShift, ExactEstimatorGradient
 from hybridq.quantum.layer import QuantumLayer
 from hybridq.quantum.qnn import BroadcastEstimatorQNN, ExactEstimatorQNN
 
@@ -591,9 +594,164 @@ def test_a_circuit_that_cannot_be_differentiated_is_refused_at_construction_not_
         ExactEstimatorQNN(**arguments)
 
 
-def test_the_exact_network_takes_no_estimator_since_it_would_never_run():
-    for superfluous in ("estimator", "gradient", "default_precision", "pass_manager"):
-        assert outcome(lambda: ExactEstimatorQNN(**two_and_two(), **{superfluous: None})) == (  # noqa: B023
-            "raises",
-            TypeError,
+# Arguments of the stock constructors: used, or said in one warning not to apply
+
+
+def warned(call: Callable[[], Any]) -> tuple[Any, list[str]]:
+    """What a call gives, and the sentences of its warnings."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        given = call()
+    assert all(warning.filename == __file__ for warning in caught if "apply" in str(warning.message))
+    return given, [str(warning.message) for warning in caught if warning.category is UserWarning]
+
+
+def transpiler() -> Any:
+    """Passes for two qubits, exchanged."""
+    return generate_preset_pass_manager(
+        1,
+        coupling_map=CouplingMap.from_line(2),
+        basis_gates=["rz", "sx", "x", "cx"],
+        initial_layout=[1, 0],
+        seed_transpiler=3,
+    )
+
+
+def test_the_exact_network_says_in_one_warning_which_stock_arguments_do_not_apply():
+    estimator = StatevectorEstimator()
+    stock = ParamShiftEstimatorGradient(estimator)
+    network, sentences = warned(
+        lambda: ExactEstimatorQNN(**two_and_two(), estimator=estimator, gradient=stock, default_precision=0.1)
+    )
+    assert len(sentences) == 1
+    assert sentences[0].startswith("ExactEstimatorQNN: estimator, gradient, default_precision do not apply; ")
+    assert network.estimator is estimator
+    assert_same(network.forward(ROWS, [0.3, 0.4]), stock_network(two_and_two()).forward(ROWS, [0.3, 0.4]))
+
+
+@pytest.mark.parametrize("given", [{}, {"estimator": None, "gradient": None, "default_precision": 0.0}])
+def test_the_exact_network_says_nothing_where_nothing_was_given(given):
+    assert warned(lambda: ExactEstimatorQNN(**two_and_two(), **given))[1] == []
+
+
+@pytest.mark.parametrize("name", ["estimator", "gradient"])
+def test_what_is_set_on_an_exact_network_later_is_said_not_to_apply(name):
+    network = ExactEstimatorQNN(**two_and_two())
+    _, sentences = warned(lambda: setattr(network, name, StatevectorEstimator()))
+    assert len(sentences) == 1
+    assert f"{name} does not apply" in sentences[0]
+
+
+@pytest.mark.parametrize("network", OURS)
+@pytest.mark.parametrize("build", [default_observable, expressions])
+def test_a_pass_manager_transpiles_the_circuit_with_the_same_values_and_slopes(network, build):
+    arguments = {**build(), "observables": None, "input_gradients": True}
+    stock = stock_network({**arguments, "pass_manager": transpiler()})
+    ours, sentences = warned(lambda: network(**arguments, pass_manager=transpiler()))
+    assert sentences == []
+    assert ours.circuit.count_ops() == stock.circuit.count_ops()
+    assert_same(ours.forward(ROWS, [0.3, 0.4]), stock.forward(ROWS, [0.3, 0.4]))
+    assert_same(list(ours.backward(ROWS, [0.3, 0.4])), list(stock.backward(ROWS, [0.3, 0.4])))
+
+
+class PhysicalEstimator(StatevectorEstimator):
+    """Exact, and takes only what a device takes."""
+
+    def run(self, pubs: Any, *, precision: float | None = None) -> Any:
+        pubs = list(pubs)
+        for circuit, *_ in pubs:
+            assert set(circuit.count_ops()) <= {"rz", "sx", "x", "cx"}
+        return super().run(pubs, precision=precision)
+
+
+def test_a_pass_manager_transpiles_the_shifted_circuits_too():
+    arguments = {**default_observable(), "input_gradients": True, "pass_manager": transpiler()}
+    network = BroadcastEstimatorQNN(**arguments, estimator=PhysicalEstimator())
+    assert_same(list(network.backward(ROWS, [0.3, 0.4])), list(stock_network(arguments).backward(ROWS, [0.3, 0.4])))
+
+
+def test_gradients_take_the_stock_arguments_in_the_stock_order():
+    observables = [SparsePauliOp("ZI"), SparsePauliOp("XY")]
+    circuits, values = [expressions()["circuit"]] * 2, [[0.1, 0.2, 0.3, 0.4]] * 2
+    given = (StatevectorEstimator(), None, DerivativeType.REAL, transpiler())
+    expected = ParamShiftEstimatorGradient(*given).run(circuits, observables, values).result().gradients
+    shift, sentences = warned(lambda: BroadcastParameterShift(*given))
+    assert sentences == []
+    assert_same(np.array(shift.run(circuits, observables, values).result().gradients), np.array(expected))
+    exact, sentences = warned(lambda: ExactEstimatorGradient(*given))
+    assert len(sentences) == 1
+    assert sentences[0].startswith("ExactEstimatorGradient: estimator, pass_manager do not apply; ")
+    assert_same(np.array(exact.run(circuits, observables, values).result().gradients), np.array(expected))
+
+
+@pytest.mark.parametrize("gradient", [BroadcastParameterShift, ExactEstimatorGradient])
+def test_options_and_other_derivatives_are_said_not_to_apply(gradient):
+    estimators = [StatevectorEstimator()] if gradient is BroadcastParameterShift else []
+    options = Options(shots=100)
+    made, sentences = warned(lambda: gradient(*estimators, options=options, derivative_type=DerivativeType.COMPLEX))
+    assert len(sentences) == 1
+    assert sentences[0].startswith(f"{gradient.__name__}: options, derivative_type do not apply; ")
+    assert made.options.shots == 100
+    assert made.derivative_type is DerivativeType.REAL
+    assert warned(lambda: gradient(*estimators))[1] == []
+
+
+@pytest.mark.parametrize("gradient", [BroadcastParameterShift, ExactEstimatorGradient])
+def test_options_of_one_run_are_said_not_to_apply(gradient):
+    estimators = [StatevectorEstimator()] if gradient is BroadcastParameterShift else []
+    asked = ([two_qubit_circuit()], [SparsePauliOp("ZI")], [[0.1, 0.2, 0.3, 0.4]])
+    with pytest.warns(UserWarning, match=rf"{gradient.__name__}\.run: shots does not apply"):
+        result = gradient(*estimators).run(*asked, shots=100).result()
+    assert result.options.shots == 100
+
+
+def sampler_network(*, sparse: bool) -> SamplerQNN:
+    return SamplerQNN(
+        sampler=StatevectorSampler(seed=1),
+        circuit=two_qubit_circuit(),
+        input_params=X,
+        weight_params=W,
+        input_gradients=True,
+        sparse=sparse,
+    )
+
+
+@pytest.mark.parametrize(
+    "build",
+    [lambda: sampler_network(sparse=False), lambda: stock_network({**two_and_two(), "input_gradients": True})],
+    ids=["sampler", "stock estimator"],
+)
+def test_any_network_of_the_library_runs_as_in_the_stock_connector(build):
+    inputs = torch.tensor(ROWS, dtype=torch.float32)
+    expected = passed(TorchConnector(build(), [0.3, 0.7]), inputs)
+    layer = QuantumLayer(build(), [0.3, 0.7])
+    assert_same(passed(layer, inputs), expected, 1e-6)
+    assert list(layer.state_dict()) == ["weight"]
+    with pytest.raises(RuntimeError, match="create_graph=True needs the exact engine"):
+        torch.autograd.grad(layer(inputs).sum(), layer.weight, create_graph=True)
+
+
+@pytest.mark.parametrize("network", OURS)
+def test_the_librarys_regressor_builds_its_network_of_ours(network, monkeypatch):
+    targets = np.array([0.1, 0.4])
+    found = []
+    for kind in (None, network):
+        if kind is not None:
+            monkeypatch.setattr("qiskit_machine_learning.algorithms.regressors.vqr.EstimatorQNN", kind)
+        features, ansatz = QuantumCircuit(2), QuantumCircuit(2)
+        features.ry(X[0], 0)
+        features.ry(X[1], 1)
+        ansatz.cx(0, 1)
+        ansatz.rx(W[0], 0)
+        ansatz.ry(W[1], 1)
+        regressor = VQR(
+            feature_map=features,
+            ansatz=ansatz,
+            optimizer=L_BFGS_B(maxiter=2),
+            initial_point=np.array([0.1, 0.2]),
+            estimator=StatevectorEstimator(),
         )
+        regressor.neural_network._default_precision = 0.0
+        found.append(regressor.fit(ROWS, targets).predict(ROWS))
+        assert isinstance(regressor.neural_network, kind or EstimatorQNN)
+    assert_same(found[1], found[0], 1e-7)
