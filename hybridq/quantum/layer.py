@@ -98,7 +98,7 @@ class QuantumLayer(TorchConnector):
         state_dict.pop(f"{prefix}_weights", None)  # the second name under which a stock connector saves its weights
         super()._load_from_state_dict(state_dict, prefix, *options)
 
-    @torch.compiler.disable
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(self, input_data: Tensor | NDArray[Any] | None = None) -> Tensor:
         """Values (..., K) for inputs (..., X), a tensor or a NumPy array; without inputs those of one run.
 
@@ -139,7 +139,7 @@ class QuantumLayer(TorchConnector):
         return values if self.shots is None else sampled(values, self.shots)
 
 
-class _StockValues(_TorchNNFunction):  # type: ignore[misc]
+class _StockValues(_TorchNNFunction):
     """Values and slopes of any network of the library, as the stock connector takes them."""
 
     @staticmethod

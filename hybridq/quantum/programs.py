@@ -74,7 +74,7 @@ def pauli_sums(observables: Observable | Iterable[Observable], num_qubits: int) 
         isinstance(observables, BaseOperator) and not isinstance(observables, PauliList)
     )
     try:
-        each: list[Any] = [observables] if one else list(observables)  # type: ignore[arg-type]
+        each: list[Any] = [observables] if one else list(observables)
     except TypeError:
         raise UserError(f"observables is a {type(observables).__name__}; {_FORMS}") from None
     if not each:
