@@ -151,6 +151,38 @@ MergedClasses = Annotated[
 """Written ``{0: [..], 1: [..]}``; held as a pair of tuples, since a configuration is hashed."""
 
 
+IGNORE: Final = "ignore"
+"""Said of a column that is left out."""
+
+
+def _column_pairs(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return value
+    if not isinstance(value, dict):
+        raise ValueError("expected {role: column}, such as {label: diagnosis, fold: ignore}")
+    pairs = []
+    for key, given in value.items():
+        names = given if isinstance(given, list) else [given]
+        if not names or any(isinstance(name, bool) or not isinstance(name, int | str) for name in (key, *names)):
+            raise ValueError(f"expected under {key} the name of a column, a list of names, or {IGNORE}, got {given!r}")
+        pairs.append((str(key), tuple(str(name) for name in names)))
+    return tuple(pairs)
+
+
+Columns = Annotated[
+    tuple[tuple[str, tuple[str, ...]], ...],
+    BeforeValidator(_column_pairs),
+    PlainSerializer(lambda pairs: {key: names[0] if len(names) == 1 else list(names) for key, names in pairs}),
+]
+"""Written ``{label: diagnosis, fold: ignore}``; held as pairs, since a configuration is hashed."""
+
+
+def _class_name(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("expected the name of a class; quote it if it is yes, no, on, off, true or false")
+    return str(value) if isinstance(value, int) else value
+
+
 class Data(Section):
     """The labelled images."""
 
@@ -165,13 +197,23 @@ class Data(Section):
     channels: Literal[1, 3] = 1
     """1: greyscale; 3: colour, greyscale images repeated."""
     classes: MergedClasses | None = None
-    """A binary task of some of the classes, by name or index: ``{0: [normal], 1: [cyst, tumour]}``."""
+    """A binary task of some of the classes, by name or index: ``{0: [normal], 1: [cyst, tumour]}``. If class names are
+    numbers, numbers are names."""
+    positive: Annotated[str, BeforeValidator(_class_name)] | None = None
+    """The positive one of two classes; None: as the source says, else by the classes' names."""
+    columns: Columns | None = None
+    """Columns of the source's table by role, ``{path: filename, patient: subject, label: diagnosis}``;
+    ``{fold: ignore}`` leaves a column out."""
     label_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the training images whose labels are used, drawn by class; stage 1 uses all of them."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     """Decides the splits that are drawn; None: the run's seed does."""
     splits: str | None = None
     """A split manifest, a CSV file with the columns id, group and split, that replaces the source's splits."""
+
+
+OF_SOURCE: Final = ("splits", "classes", "positive", "columns")
+"""Keys of ``data`` that say something of its one source, and nothing of another."""
 
 
 class Pretrain(Section):

@@ -94,6 +94,16 @@ class Run:
         recorded = self.read_json("data.json").get("task")
         return str(recorded) if recorded else "binary" if len(self.classes()) == 2 else "multi-class"
 
+    def positive_sentence(self) -> str | None:
+        """Say of which class sensitivity is, and how it was chosen; None unless the task is binary."""
+        if self.task() != "binary":
+            return None
+        negative, positive = self.classes()
+        chosen = self.read_json("data.json").get("positive")
+        by = f" ({chosen['by']})" if chosen else ""
+        rates = f"sensitivity is its share that is found, specificity that of {negative}"
+        return f"The positive class is {positive}{by}: {rates}."
+
     def read_splits(self) -> pd.DataFrame:
         """splits.csv with columns id, group, split, label, and true_0, true_1, … where an image has several labels."""
         return pd.read_csv(self.splits, dtype={"id": str, "group": str, "split": str}, keep_default_na=False)

@@ -75,7 +75,7 @@ def compare(
     from hybridq.cli.evaluate import evaluate_on
     from hybridq.cli.operating_point import compare_at_threshold, evaluate_validation
     from hybridq.cli.study_sections import study_sections
-    from hybridq.cli.tables import comparison_tables
+    from hybridq.cli.tables import announce_positive, comparison_tables
     from hybridq.evaluation.compare import compare_evaluations, write_comparison
     from hybridq.runs import open_run
 
@@ -112,6 +112,7 @@ def compare(
         comparison = compare_evaluations(folders, seed=opened.experiment().seed)
     write_comparison(comparison, opened.folder)
     comparison_tables(comparison)
+    announce_positive(opened)
     if rule is not None:
         compare_at_threshold(opened, folders, rule)
     study_sections(opened, names)

@@ -118,11 +118,12 @@ def evaluate(
     )
     submission = Submission(yes, dry_run, detach, max_quantum_seconds, reference_chunk, repeat)
     from hybridq.cli.console import announce
-    from hybridq.cli.tables import metrics_table
+    from hybridq.cli.tables import announce_positive, metrics_table
     from hybridq.runs import open_run
 
+    opened = open_run(run)
     folder = evaluate_on(
-        open_run(run),
+        opened,
         name,
         split=split,
         limit=limit,
@@ -133,6 +134,7 @@ def evaluate(
     )
     if folder is not None:
         metrics_table(folder)
+        announce_positive(opened)
         announce(f"results: {folder}")
 
 

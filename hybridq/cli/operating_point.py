@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.markup import escape
 from rich.table import Column, Table
 
 from hybridq.cli.console import announce, console
@@ -59,8 +60,8 @@ def compare_at_threshold(run: Run, folders: Sequence[Path], rule: Rule) -> None:
     write_json(path, found.as_dict())
     chosen = found.threshold
     title = (
-        f"called positive from {chosen.value:.3f} on ({rule.text}): chosen on {chosen.images:,} validation images on "
-        f"{chosen.backend}, 95 % {chosen.low:.3f} – {chosen.high:.3f}"
+        f"called positive ({escape(run.classes()[1])}) from {chosen.value:.3f} on ({rule.text}): chosen on "
+        f"{chosen.images:,} validation images on {chosen.backend}, 95 % {chosen.low:.3f} – {chosen.high:.3f}"
     )
     names = [f"{p.backend}\n{p.kind}" + ("\nits own threshold" if p in found.own else "") for p in found.points]
     table = Table("", *(Column(name, overflow="fold") for name in names), title=title)

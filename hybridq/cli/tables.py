@@ -19,6 +19,7 @@ from hybridq.evaluation.statistics import Interval, LabelMetrics
 if TYPE_CHECKING:
     from backends.ibm.circuit import Patch
     from backends.ibm.plan import Plan
+    from hybridq.runs import Run
 
 
 ERROR_PARTS = {
@@ -52,6 +53,12 @@ def metrics_table(folder: Path) -> None:
         labels_table(evaluation.metrics["labels"])
     for note in evaluation.metrics.get("notes", []):
         console.print(note, markup=False)
+
+
+def announce_positive(run: Run) -> None:
+    """Say which class a sensitivity is of, if there are two."""
+    if (sentence := run.positive_sentence()) is not None:
+        console.print(sentence, markup=False)
 
 
 def comparison_tables(comparison: Comparison) -> None:

@@ -18,6 +18,7 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.PpmImagePlugin import PpmImageFile
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
 from hybridq.errors import UserError, printable
@@ -28,8 +29,13 @@ File = tuple[str, int | None]
 """A path and the frame in it; None where the file is expected to hold one image."""
 T = TypeVar("T")
 
-FORMATS: Final = ("PNG", "JPEG", "TIFF")
-KINDS: Final = "PNG, JPEG, TIFF or DICOM image"
+FORMATS: Final = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF", "JPEG2000", "PPM")
+IMAGE_ENDINGS: Final = (
+    *(".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif"),
+    *(".jp2", ".j2k", ".jpx", ".pbm", ".pgm", ".ppm", ".pnm"),
+)
+"""Endings of image files that are looked for in folders."""
+KINDS: Final = "PNG, JPEG, TIFF, BMP, WebP, GIF, JPEG 2000, PNM or DICOM image"
 DICOM_ENDINGS: Final = (".dcm", ".dicom")
 MOST_PIXELS: Final = 2**26
 """Of one image: more is refused before it is decoded, since a file of some bytes can ask for all memory."""
@@ -64,10 +70,10 @@ class FileFacts:
 
 
 def decode_file(path: str, frame: int | None = None) -> Pixels | Unreadable:
-    """A PNG, JPEG, TIFF or DICOM file at its own size: (H, W) grey or (H, W, 3) colour, uint8 or uint16.
+    """An image file (:data:`KINDS`) at its own size: (H, W) grey or (H, W, 3) colour, uint8 or uint16.
 
     8 and 16 bits keep their depth, palettes and CMYK become RGB, transparency is dropped, and the orientation that a
-    camera wrote is applied. ``frame`` None refuses files that hold several images.
+    camera wrote is applied. ``frame`` None refuses files that hold several images, but takes the first of a GIF.
     """
     found = decode_with_facts(path, frame)
     return found if isinstance(found, Unreadable) else found[0]
@@ -159,6 +165,7 @@ def _decode(content: bytes, frame: int | None) -> Pixels:
             with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 _check_size(image.size)
                 _choose_frame(image, frame)
+                _check_depth(image, content)
                 if _is_deep_colour(image):
                     return _sixteen_bit_colour(content, frame, _raw_mode(image))
                 return _pixels(image)
@@ -181,13 +188,29 @@ def _check_size(size: tuple[int, int]) -> None:
 def _choose_frame(image: Image.Image, frame: int | None) -> None:
     # A photo's JPEG may hold a preview of itself as a second image: that is not animated.
     frames = 1 if image.format in ("JPEG", "MPO") else getattr(image, "n_frames", 1)
-    if frame is None and frames > 1:
+    if frame is None and frames > 1 and image.format != "GIF":
         raise _RefusedError(f"holds {frames} images (animated or of several pages); a file of one image is expected")
     if frame is not None and frame >= frames:
         raise _RefusedError(f"has no frame {frame}; it holds {frames}")
     if frame:
         image.seek(frame)
         _check_size(image.size)
+
+
+def _check_depth(image: Image.Image, content: bytes) -> None:
+    """Refuse colour of more than 8 bits that Pillow would cut without a word."""
+    deep = False
+    if isinstance(image, PpmImageFile) and image.mode == "RGB":
+        args = image.tile[0].args
+        deep = isinstance(args, tuple) and int(args[-1]) > 255
+    elif image.format == "JPEG2000":
+        at = content.find(b"\xff\x4f\xff\x51")  # the codestream's size, whose 43rd byte is the first channel's depth
+        depth = content[at + 42] if at >= 0 and len(content) > at + 42 else 7
+        if depth & 0x80:
+            raise _RefusedError("has signed intensities; unsigned 8 and 16 bits are read")
+        deep = depth > 7 and not image.mode.startswith("I")
+    if deep:
+        raise _RefusedError("has more than 8 bits a channel, which would be cut to 8; save it as 16-bit grey or TIFF")
 
 
 def _pixels(image: Image.Image) -> Pixels:

@@ -58,6 +58,8 @@ class Manifest:
     """The images are synthetic."""
     task: Task | None = None
     """None: ``binary`` or ``multi-class``, by the number of classes."""
+    positive_by: str = ""
+    """How the positive class of a binary task was chosen, such as "data.positive"; "" if it was not."""
     targets: NDArray[np.uint8] | None = None
     """(N, K) in {0, 1}, aligned with ``table``, of a multi-label task; else None."""
     read: Read | None = None

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hybridq.data.manifest import SPLITS, Manifest
-from hybridq.data.tables import read_table
+from hybridq.data.tables import Columns, group_noun, read_table
 from hybridq.errors import UserError
 
 NEEDED: Final = ("id", "split")
@@ -18,14 +18,23 @@ CLUSTER: Final = "cluster of similar images"
 """What a group is where only clusters are known; a cluster is not a patient."""
 
 
-def apply_split_manifest(manifest: Manifest, file: Path) -> Manifest:
+def apply_split_manifest(manifest: Manifest, file: Path, *, columns: Columns = (), judged: bool = True) -> Manifest:
     """``manifest`` with the splits and groups of ``file``: columns ``id``, ``split`` and, if known, group and cluster.
 
-    Where no image has a group, the clusters are the groups. Images that the file does not list are left out, with a
+    ``columns`` and ``judged`` are those of :func:`hybridq.data.tables.read_table`. Where no image has a group, the
+    clusters are the groups. Images that the file does not list are left out, with a
     note. Raises :class:`UserError` naming the file, where it lists images that the source does not have.
     """
-    given = read_table(file, NEEDED, what="a split manifest", optional=("group", "cluster"))
-    given["split"] = given["split"].replace("val", "validation")
+    read = read_table(
+        file,
+        NEEDED,
+        what="a split manifest",
+        optional=("patient", "cluster"),
+        columns=columns,
+        strict=False,
+        judged=judged,
+    )
+    given = read.rows
     foreign = sorted(set(given["split"]) - set(SPLITS))
     if foreign:
         raise UserError(f"{file}: split = {foreign[0]!r}; allowed: {', '.join(SPLITS)}")
@@ -41,10 +50,10 @@ def apply_split_manifest(manifest: Manifest, file: Path) -> Manifest:
     table = manifest.table[listed].copy()
     by_id = given.set_index("id").loc[table["id"]]
     table["split"] = by_id["split"].to_numpy()
-    group, groups = _groups(by_id, manifest.groups)
+    group, groups = _groups(by_id, manifest.groups, group_noun(read.columns))
     table["group"] = group
     left_out = len(manifest.table) - len(table)
-    notes = [f"The splits are those of {file.name}."]
+    notes = [f"The splits are those of {file.name}.", *read.notes]
     if left_out:
         notes.append(f"{left_out} images that {file.name} does not list are left out.")
     return replace(
@@ -56,8 +65,8 @@ def apply_split_manifest(manifest: Manifest, file: Path) -> Manifest:
     )
 
 
-def _groups(given: pd.DataFrame, known: str) -> tuple[np.ndarray, str]:
-    for column, name in (("group", "group" if known == "none" else known), ("cluster", CLUSTER)):
+def _groups(given: pd.DataFrame, known: str, group: str) -> tuple[np.ndarray, str]:
+    for column, name in (("patient", group if known == "none" else known), ("cluster", CLUSTER)):
         if column in given and (given[column] != "").any():
             return given[column].to_numpy(), name
     return np.full(len(given), ""), "none"

@@ -30,7 +30,7 @@ def choose_elsewhere(
 
     Raises :class:`UserError` where its task or classes are not the run's, and as :func:`choose_images`.
     """
-    manifest = _manifest(_data(run, source), run.experiment().split_seed)
+    manifest = _manifest(_data(run, source), run.experiment().split_seed, run.classes(), again=False)
     if not manifest.labelled:
         raise UserError(f"--data {source}: its images have no labels")
     theirs, ours = (manifest.task, manifest.classes), (run.task(), run.classes())
@@ -48,7 +48,8 @@ def locate(run: Run, selection: Selection) -> tuple[Manifest, NDArray[np.int64]]
     Raises :class:`UserError` where some are no longer there.
     """
     data = _data(run, selection.source)
-    manifest = _manifest(data, run.experiment().split_seed)
+    own = selection.source is None
+    manifest = _manifest(data, run.experiment().split_seed, run.classes(), again=own)
     position = {name: index for index, name in enumerate(manifest.table["id"])}
     lost = [name for name in selection.ids if name not in position]
     if lost:
@@ -79,10 +80,12 @@ def features_of(run: Run, model: Classifier, images: Images, progress: Progress,
 def _data(run: Run, source: str | None) -> Data:
     """How the images are read: as the run reads its own."""
     data = run.experiment().data
-    return data if source is None else data.model_copy(update={"source": source, "splits": None})
+    if source is None:
+        return data
+    return data.model_copy(update={"source": source, "splits": None, "positive": None, "columns": None})
 
 
 @lru_cache(maxsize=1)
-def _manifest(data: Data, seed: int) -> Manifest:
+def _manifest(data: Data, seed: int, classes: tuple[str, ...], *, again: bool) -> Manifest:
     """Several backends are evaluated on the same images, and checking a source reads every file of it."""
-    return load_manifest(data.source, data, seed)
+    return load_manifest(data.source, data, seed, classes=classes, again=again)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hybridq.config import Experiment
+from hybridq.config import OF_SOURCE, Experiment
 from hybridq.data.audit import verdict
 from hybridq.data.cache import open_images
 from hybridq.data.decoding import as_sixteen_bits
@@ -52,17 +52,26 @@ class Prepared:
     """What the audit has against the splits, a sentence each."""
 
 
-def prepare(experiment: Experiment, progress: Progress, *, allow_leaks: bool = False) -> Prepared:
+def prepare(
+    experiment: Experiment, progress: Progress, *, allow_leaks: bool = False, classes: tuple[str, ...] | None = None
+) -> Prepared:
     """Load what training needs. Raises :class:`UserError` for everything that is wrong with the data.
 
-    That includes splits that leak, unless ``allow_leaks``.
+    That includes splits that leak, unless ``allow_leaks``, and two classes of which neither is known to be the positive
+    one. ``classes`` are those of a run that is continued.
     """
     data, pretrain = experiment.data, experiment.pretrain
     checking = partial(progress, "checking the images")
-    manifest = load_manifest(data.source, data, experiment.split_seed, progress=checking)
+    manifest = load_manifest(data.source, data, experiment.split_seed, progress=checking, classes=classes)
     if not manifest.labelled:
         raise UserError(
             f"data.source = {data.source!r}: its images have no labels; unlabelled images are for pretrain.data"
+        )
+    if manifest.task == "binary" and not manifest.positive_by:
+        names = manifest.classes
+        raise UserError(
+            f"{manifest.source}: the names do not say which of {' and '.join(names)} is the positive class; set "
+            f"data.positive, such as data.positive={names[1]}"
         )
     leaks = verdict(manifest, progress)
     if leaks and not allow_leaks:
@@ -86,7 +95,7 @@ def prepare(experiment: Experiment, progress: Progress, *, allow_leaks: bool = F
     if pretrain.data is not None and pretrain.epochs and pretrain.encoder is None and start is None:
         other = load_manifest(
             pretrain.data,
-            data.model_copy(update={"source": pretrain.data, "splits": None, "classes": None}),
+            data.model_copy(update={"source": pretrain.data, **dict.fromkeys(OF_SOURCE)}),
             experiment.split_seed,
         )
         unlabelled, removed = _without(
@@ -146,12 +155,19 @@ def write_data(run: Run, prepared: Prepared) -> None:
             "groups": manifest.groups,
             "task": manifest.task,
             "classes": list(manifest.classes),
+            **_positive(manifest),
             "counts": manifest.counts().T.to_dict(),
             "notes": list(prepared.notes),
             "leaks": list(prepared.leaks),
             "intensity": {"mean": prepared.mean, "std": prepared.std},
         },
     )
+
+
+def _positive(manifest: Manifest) -> dict[str, dict[str, str]]:
+    if manifest.task != "binary":
+        return {}
+    return {"positive": {"class": manifest.classes[1], "by": manifest.positive_by}}
 
 
 def _without(images: Images, held_out: Sequence[Images]) -> tuple[Images, int]:

@@ -58,7 +58,8 @@ def train(
     if done.config.exists() and create_run(root, experiment).finished:
         announce(f"{done.folder} is finished already")
         return done
-    prepared = prepare(experiment, progress, allow_leaks=allow_leaks)
+    begun = done.classes() if (done.folder / "data.json").is_file() else None
+    prepared = prepare(experiment, progress, allow_leaks=allow_leaks, classes=begun)
     objective = objective_of(str(prepared.manifest.task))
     objective.check(prepared.validation_labels, "validation")
     model = new_model(experiment, len(prepared.manifest.classes))

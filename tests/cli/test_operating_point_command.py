@@ -29,7 +29,7 @@ def test_a_report_evaluates_the_validation_images_once_and_chooses_on_them(run: 
 def test_backends_are_compared_at_the_threshold(run: Path, hybridq: Command) -> None:
     answer = hybridq("compare", run, "--backend", "aer", "--backend", "fake_manila", "--threshold", "cost=5:1")
     assert answer.code == 0, answer.error
-    assert "called positive from" in answer.out
+    assert "called positive (narrowing) from" in answer.out
     found = json.loads((run / "operating_point.json").read_text())
     assert found["rule"] == "cost=5:1"
     assert [point["backend"] for point in found["points"]] == ["aer", "fake_manila"]

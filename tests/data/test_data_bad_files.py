@@ -70,9 +70,6 @@ REFUSED: dict[str, bytes] = {
     "noise.tif": b"II*\0" + np.random.default_rng(0).bytes(4096),
     "noise.jpg": b"\xff\xd8\xff" + np.random.default_rng(0).bytes(4096),
     "head.png": b"\x89PNG\r\n\x1a\n" + np.random.default_rng(0).bytes(400),
-    "gif.png": encoded(NOISE, "GIF"),
-    "bmp.png": encoded(NOISE, "BMP"),
-    "webp.png": encoded(NOISE, "WEBP"),
     "pdf.png": b"%PDF-1.4\n",
     "archive.png": b"PK\x03\x04" + bytes(100),
     "animated.png": encoded(RAMP, "PNG", save_all=True, append_images=[Image.fromarray(RAMP.T.copy())]),
@@ -101,6 +98,9 @@ ODD: dict[str, bytes] = {f"flip-{seed}-{name}": bytes(content) for name, content
     "line\nbreak.png": GOOD["grey.png"],
     "röntgen-肺.png": GOOD["grey.png"],
     "tab\t\x1b[31mred.png": GOOD["grey.png"],
+    "gif.png": encoded(NOISE, "GIF"),
+    "bmp.png": encoded(NOISE, "BMP"),
+    "webp.png": encoded(NOISE, "WEBP"),
     "trailing.png": GOOD["grey.png"] + b"more",
 }
 
@@ -230,11 +230,12 @@ MANIFESTS: dict[str, tuple[bytes, str]] = {
     "header only": (b"path,label\n", "lists no images"),
     "blank lines": (b"\n\n\n", "is empty"),
     "no path column": (table(header="file,label"), "has no column path"),
-    "upper case": (table(header="PATH,LABEL"), "has no column path"),
+    "two paths": (table(header="path,PATH"), "the columns path, PATH may each be the path"),
     "binary": (np.random.default_rng(0).bytes(500), "is not a readable CSV file"),
     "a picture": (GOOD["grey.png"], "is not a readable CSV file"),
-    "UTF-16": (table().decode().encode("utf-16"), "is not a readable CSV file"),
-    "Latin 1": ("path,label\nröntgen.png,a\n".encode("latin-1"), "is not a readable CSV file"),
+    "UTF-16 cut in two": (table().decode().encode("utf-16")[:-1], "is not a readable CSV file"),
+    "Latin 1": ("path,label\nröntgen.png,a\n".encode("latin-1"), "files do not exist"),
+    "a workbook": (b"PK\x03\x04" + bytes(100), "save the sheet as CSV"),
     "too many fields": (table("a1.png,b,c,d"), "is not a readable CSV file"),
     "open quote": (table('"a1.png,b'), "is not a readable CSV file"),
     "NUL": (table("c\0.png,a"), r"\x00"),
@@ -244,7 +245,7 @@ MANIFESTS: dict[str, tuple[bytes, str]] = {
     "missing file": (table("c1.png,a"), "c1.png"),
     "a folder": (table(".,a"), "files do not exist"),
     "no path": (table(",a"), "path"),
-    "no label": (table("../data/outside.png,"), "outside"),
+    "no label": (table("a1.png,", "b1.png,None"), "2 of 22 images have no label (row 21: empty, row 22: None)"),
     "one label": (b"path,label\na1.png,a\na2.png,a\n", "at least two classes are needed"),
     "a label of blanks": (b"path,label\na1.png, \nb1.png,b\n", "has no label"),
     "above": (table("../outside.png,a"), "../outside.png lies outside"),
@@ -257,16 +258,18 @@ MANIFESTS: dict[str, tuple[bytes, str]] = {
     "line break in a name": (table('"c\nd.png",a'), r"c\nd.png"),
     "escape in a name": (table("c\x1b[31m.png,a"), r"\x1b[31m"),
     "unknown split": (
-        listed("path,label,split", *in_training(rows(9)), "a9.png,a,dev", "b9.png,b,holdout"),
-        "split = dev, holdout; allowed: train, validation, test",
+        listed("path,label,split", *in_training(rows(9)), "a9.png,a,later", "b9.png,b,holdout"),
+        "split = holdout, later; allowed: train, validation, test",
     ),
     "some splits": (listed("path,label,split", "a1.png,a,train", "b1.png,b,"), "has no split"),
     "no test images": (listed("path,label,split", *in_training(rows())), "split validation holds no images"),
     "everything at once": (
-        table(",a", "/x.png,a", "../x.png,a", "../y.png,a", "a1.png,a", "b1.png,", *(f"c{n}.png,a" for n in range(12))),
+        table(
+            ",a", "/x.png,a", "../x.png,a", "../y.png,a", "a1.png,a", "b1.png,b", *(f"c{n}.png,a" for n in range(12))
+        ),
         "row 21 has no path; /x.png is an absolute path; paths are relative to the folder of the file; ../x.png, "
-        "../y.png lie outside the folder of the file; a1.png, b1.png are listed more than once; b1.png has no label; "
-        "give every image one, or leave the column out; 12 of 37 files do not exist in",
+        "../y.png lie outside the folder of the file; a1.png, b1.png are listed more than once; "
+        "12 of 37 files do not exist in",
     ),
     "many missing": (table(*(f"c{n}.png,a" for n in range(12))), "c8.png, c9.png and 2 more"),
     "a split without a class": (
@@ -350,7 +353,9 @@ def test_training_on_bad_files_says_so_in_one_sentence_and_makes_no_run(tmp_path
             (tmp_path / "data" / kind / f"{number}.png").write_bytes(encoded(different, "PNG"))
     for name in ("cut-50-deep.png", "text.png", "bomb.png"):
         (tmp_path / "data" / "b" / name).write_bytes(REFUSED[name])
-    (tmp_path / "bad.yaml").write_text(f"name: bad\ndata: {{source: 'folder:path={tmp_path}/data', size: 32}}\n")
+    (tmp_path / "bad.yaml").write_text(
+        f"name: bad\ndata: {{source: 'folder:path={tmp_path}/data,positive=b', size: 32}}\n"
+    )
     done = subprocess.run(
         [sys.executable, "-m", "hybridq", "train", "bad.yaml"],
         cwd=tmp_path,

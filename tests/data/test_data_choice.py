@@ -171,7 +171,7 @@ def test_classes_and_splits_go_together(images: str, tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("id,split\nnowhere.png,train\n", "1 of 1 images are not in folder:path=.*, such as nowhere.png"),
-        ("id,split\ncyst/00.png,dev\n", "split = 'dev'; allowed: train, validation, test"),
+        ("id,split\ncyst/00.png,later\n", "split = 'later'; allowed: train, validation, test"),
         ("id,split\ncyst/00.png,\n", "split = ''; allowed"),
         ("id,split\ncyst/00.png,train\ncyst/00.png,test\n", "cyst/00.png is listed more than once"),
         ("id,fold\ncyst/00.png,1\n", "has no column split; a split manifest has the columns id, split"),

@@ -123,7 +123,7 @@ def test_a_photo_with_a_preview_in_it_is_one_image(tmp_path: Path) -> None:
         (png(RAMP, GREY, claimed=(60_000, 60_000)), "claims more than"),
         (png(RAMP, GREY, claimed=(9_000, 9_000)), "claims 9,000 × 9,000 pixels; at most"),
         (b"", "is empty"),
-        (b"not an image", "is not a PNG, JPEG, TIFF or DICOM image"),
+        (b"not an image", "is not a PNG, JPEG, TIFF, BMP, WebP, GIF, JPEG 2000, PNM or DICOM image"),
         (png(RAMP, GREY)[:90], "cannot be decoded"),
     ],
 )

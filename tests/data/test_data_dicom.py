@@ -50,7 +50,7 @@ def secrets_in(text: str) -> list[str]:
 def test_class_folders_are_labels_and_patients_are_groups(tmp_path: Path) -> None:
     fill(tmp_path)
     manifest = load(tmp_path)
-    assert manifest.classes == ("ill", "well")
+    assert manifest.classes == ("well", "ill")
     assert manifest.groups == "patient"
     assert manifest.table["group"].nunique() == 8
     assert (manifest.table.groupby("group")["split"].nunique() == 1).all()
@@ -191,8 +191,8 @@ def test_all_bad_files_are_named_by_their_place_and_not_by_their_name(tmp_path: 
     [
         ("path,label\n9.dcm,a\n", "row 1 names no DICOM file in"),
         ("path,label\n0.dcm,a\n0.dcm,b\n", "row 2 names no DICOM file in .*, or one that is named before"),
-        ("path,label\n0.dcm,\n", "row 1 has no label"),
-        ("path,label,split\n0.dcm,a,dev\n", "row 1 has the split dev; allowed: train"),
+        ("path,label\n0.dcm,\n", r"1 of 1 images has no label \(row 1: empty\)"),
+        ("path,label,split\n0.dcm,a,later\n", "row 1 has the split later; allowed: train"),
         ("path\n0.dcm\n", "has no column label; a table of DICOM labels has the columns path, label"),
         ("path,label\n../0.dcm,a\n", "row 1 names no DICOM file in"),
     ],

@@ -67,7 +67,7 @@ def test_bad_files_can_be_had_in_their_place(tmp_path: Path) -> None:
     bad.write_text("text")
     found = list(map_images(unlabelled([good, bad, good]), shape_and_mean, errors="yield"))
     assert found[0] == found[2] == shape_and_mean(RAMP)
-    assert str(found[1]) == f"{bad}: is not a PNG, JPEG, TIFF or DICOM image"
+    assert str(found[1]) == f"{bad}: is not a PNG, JPEG, TIFF, BMP, WebP, GIF, JPEG 2000, PNM or DICOM image"
 
 
 def test_files_are_read_for_a_network(tmp_path: Path) -> None:

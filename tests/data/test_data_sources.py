@@ -109,11 +109,10 @@ def test_validation_is_drawn_from_training_where_only_training_and_test_exist(tm
 
 def test_the_positive_class_can_be_chosen(tmp_path: Path) -> None:
     fill(tmp_path, {"abnormal": 20, "normal": 20})
-    assert load(f"folder:path={tmp_path}").classes == ("abnormal", "normal")
-    assert "positive class is normal" in load(f"folder:path={tmp_path}").notes[0]
-    chosen = load(f"folder:path={tmp_path},positive=abnormal")
-    assert chosen.classes == ("normal", "abnormal")
-    assert set(chosen.table.loc[chosen.table["label"] == 1, "id"].str.split("/").str[0]) == {"abnormal"}
+    assert load(f"folder:path={tmp_path}").classes == ("normal", "abnormal")
+    chosen = load(f"folder:path={tmp_path},positive=normal")
+    assert chosen.classes == ("abnormal", "normal")
+    assert set(chosen.table.loc[chosen.table["label"] == 1, "id"].str.split("/").str[0]) == {"normal"}
     with pytest.raises(UserError, match="positive = odd; abnormal or normal"):
         load(f"folder:path={tmp_path},positive=odd")
 
@@ -240,13 +239,13 @@ def test_a_patient_that_crosses_splits_is_refused_by_name(tmp_path: Path) -> Non
         ("path,label", ["0.png,a", "./0.png,b"], "0.png is listed more than once"),
         ("path,label", ["/etc/0.png,a"], "is an absolute path"),
         ("path,label", ["0.png,a", "../outside.png,b"], "../outside.png lies outside the folder of the file"),
-        ("path,label", ["0.png,a", "1.png,"], "1.png has no label"),
-        ("path,label,split", ["0.png,a,train", "1.png,b,dev"], "split = dev; allowed: train, validation, test"),
+        ("path,label", ["0.png,a", "1.png,"], r"1 of 2 images has no label \(row 2: empty\)"),
+        ("path,label,split", ["0.png,a,train", "1.png,b,later"], "split = later; allowed: train, validation, test"),
         ("path,label,split", ["0.png,a,train", "1.png,b,"], "1.png has no split while others have one"),
         ("path,label", ["0.png,a", "1.png,a"], "all images are of the class a"),
         ("path,label", ['"0.png,a', "1.png,a"], "not a readable CSV file"),
         ("path,label", ["0.png,a,p1", "1.png,b,p2"], "not a readable CSV file"),
-        ("path,label", ["0.png,a", "1.png"], "1.png has no label"),
+        ("path,label", ["0.png,a", "1.png"], r"1 of 2 images has no label \(row 2: empty\)"),
     ],
 )
 def test_a_bad_table_is_refused_in_one_sentence(tmp_path: Path, header: str, rows: list[str], message: str) -> None:

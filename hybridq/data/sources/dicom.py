@@ -17,7 +17,7 @@ import pandas as pd
 from hybridq.data.dicom_facts import DIRECTORY, DicomFacts, dicom_files, listed_files, read_facts, words_of
 from hybridq.data.manifest import COLUMNS, SPLITS, UNLABELLED, Manifest
 from hybridq.data.sources.labels import order_classes
-from hybridq.data.sources.layout import SPLIT_FOLDERS, class_folders, labelled_files
+from hybridq.data.sources.layout import class_folders, labelled_files
 from hybridq.data.sources.registry import Options, Request, source
 from hybridq.data.tables import read_table
 from hybridq.errors import UserError
@@ -33,7 +33,11 @@ class DicomOptions(Options):
     labels: str | None = None
     """A CSV file with the columns path (relative to the folder), label and, where splits are given, split."""
     positive: str | None = None
-    """Which of two classes is the positive one; the default is the last in order."""
+    """The positive one of two classes; else ``data.positive`` says, or the classes' names."""
+
+    @property
+    def table(self) -> str | None:
+        return self.labels
 
 
 @dataclass(frozen=True)
@@ -68,9 +72,8 @@ def dicom(request: Request[DicomOptions]) -> Manifest:
     notes += _patient_notes(table, labelled)
     classes: tuple[str, ...] = ()
     if any(item.label for item in labelled):
-        classes, order = order_classes(table["label"], request.options.positive, request)
+        classes = order_classes(table["label"].tolist(), request)
         table["label"] = table["label"].map({name: index for index, name in enumerate(classes)})
-        notes += order
     else:
         table = table.assign(label=UNLABELLED, split="train")
     groups = "patient" if (table["group"] != "").any() else "none"
@@ -98,21 +101,26 @@ def _from_table(
     request: Request[DicomOptions], root: Path, files: Sequence[Path]
 ) -> tuple[list[tuple[Path, str, str]], list[str]]:
     labels = Path(str(request.options.labels)).expanduser()
-    given = read_table(labels, ("path", "label"), what="a table of DICOM labels", optional=("split",))
+    read = read_table(
+        labels,
+        ("path", "label"),
+        what="a table of DICOM labels",
+        optional=("split",),
+        columns=request.columns,
+        judged=not request.again,
+    )
     known = {path.resolve(): path for path in files}
     rows = []
-    for number, row in enumerate(given.to_dict("records"), start=1):
+    for number, row in enumerate(read.rows.to_dict("records"), start=1):
         path = known.pop((root / row["path"]).resolve(), None)
         if path is None:
             raise UserError(f"{labels}: row {number} names no DICOM file in {root}, or one that is named before")
-        if not row["label"]:
-            raise UserError(f"{labels}: row {number} has no label")
-        split = SPLIT_FOLDERS.get(row.get("split", ""), row.get("split", ""))
+        split = row.get("split", "")
         if split not in (*SPLITS, ""):
             raise UserError(f"{labels}: row {number} has the split {split}; allowed: {', '.join(SPLITS)}")
         rows.append((path, row["label"], split))
     left_out = [f"{len(known)} DICOM files that {labels.name} does not list are left out."] if known else []
-    return rows, left_out
+    return rows, [*read.notes, *left_out]
 
 
 def _described(request: Request[DicomOptions], files: Sequence[tuple[Path, str, str]]) -> tuple[list[_Labelled], int]:

@@ -86,7 +86,15 @@ def _manifest(request: Request, root: Path, folder: Path, name: str) -> Manifest
     if request.as_released:
         original = _originals(table)
         table["group"] = original.where(original.duplicated(keep=False), "")
-        return Manifest(request.source, table, CLASSES, groups=_groups(table), notes=(no_patients,), checked=False)
+        return Manifest(
+            request.source,
+            table,
+            CLASSES,
+            groups=_groups(table),
+            notes=(no_patients,),
+            positive_by="the release",
+            checked=False,
+        )
     pixels = pd.Series(fingerprint_files([Path(path) for path in table["path"]], progress=request.progress))
     original = _originals(table)
     family = _linked(original, pixels)
@@ -105,6 +113,7 @@ def _manifest(request: Request, root: Path, folder: Path, name: str) -> Manifest
             *notes,
             "Similar images that are not pixel-identical were not removed (hybridq data audit finds them).",
         ),
+        positive_by="the release",
         checked=False,
     )
 

@@ -56,8 +56,8 @@ def _number(text: object) -> object:
 
 
 class MedmnistOptions(Options):
-    name: str
-    """A 2D set, such as breastmnist."""
+    name: Annotated[str, BeforeValidator(lambda text: text.lower() if isinstance(text, str) else text)]
+    """A 2D set, such as breastmnist, in any case."""
     size: Annotated[Literal[28, 64, 128, 224], BeforeValidator(_number)] = 28
     """Side in pixels of the images in the file."""
     path: str | None = None
@@ -100,13 +100,15 @@ def medmnist(request: Request[MedmnistOptions]) -> Manifest:
 
     By name, in the release's own splits, read from its .npz files.
     A file whose MD5 is not the official one is read as well, and a note says so. Raises :class:`UserError` for unknown
-    names, missing files and files of another form.
+    names, missing files, files of another form, and the file of another set.
     """
     entry, file = _entry(request), _file(request)
     arrays = _arrays(request, file)
     task, names = TASKS[entry["task"]], tuple(entry["label"][str(label)] for label in range(len(entry["label"])))
     labels = {part: _labels(file, arrays[f"{part}_labels"], task, len(names)) for part in SPLIT_OF}
+    counts = {part: len(labels[part]) for part in labels}
     digest = _md5(file, request.progress)
+    _refuse_another_set(request, file, digest, counts)
     rows = [
         (f"{part}/{position:06}", "", -1 if task == "multi-label" else int(label[0]), "", SPLIT_OF[part], position)
         for part in labels
@@ -123,7 +125,8 @@ def medmnist(request: Request[MedmnistOptions]) -> Manifest:
         request.source,
         table,
         names,
-        notes=_notes(entry, file, digest, request, names, {part: len(labels[part]) for part in labels}),
+        notes=_notes(entry, file, digest, request, names, counts, 3 if len(arrays["train_images"].shape) == 4 else 1),
+        positive_by="label 1 of the release",
         task=task,
         targets=np.concatenate(list(labels.values())) if task == "multi-label" else None,
         read=read,
@@ -190,14 +193,15 @@ def _arrays(request: Request[MedmnistOptions], file: Path) -> dict[str, ArrayMem
                 f"{file}: {part}_images is {images.dtype} of shape {images.shape}; {request.source} needs uint8 of "
                 f"shape (N, {size}, {size}) or (N, {size}, {size}, 3)"
             )
-        if len(labels.shape) != 2 or labels.shape[0] != images.shape[0]:
+        if len(labels.shape) not in (1, 2) or labels.shape[0] != images.shape[0]:
             raise UserError(f"{file}: {part}_labels has the shape {labels.shape} for {images.shape[0]} images")
     return arrays
 
 
 def _labels(file: Path, array: ArrayMember, task: Task, classes: int) -> NDArray[np.uint8]:
-    """(N, 1) class indices, or (N, K) in {0, 1} of a multi-label set."""
+    """(N, 1) class indices, which a file may have as (N,), or (N, K) in {0, 1} of a multi-label set."""
     labels = array.load(file)
+    labels = labels[:, None] if labels.ndim == 1 else labels
     columns, most = (classes, 1) if task == "multi-label" else (1, classes - 1)
     in_range = np.issubdtype(labels.dtype, np.integer) and bool(((labels >= 0) & (labels <= most)).all())
     if labels.shape[1] != columns or not in_range:
@@ -237,6 +241,22 @@ def _md5(file: Path, progress: Progress | None) -> str:
     return digest.hexdigest()
 
 
+def _refuse_another_set(request: Request[MedmnistOptions], file: Path, digest: str, counts: dict[str, int]) -> None:
+    """Raise :class:`UserError` if the MD5 or the counts of validation and test images are those of another set."""
+    name = request.options.name
+    own = index()[name]["n_samples"]
+    for other, entry in index().items():
+        if other == name:
+            continue
+        if digest in {value for key, value in entry.items() if key.startswith("MD5")}:
+            raise UserError(f"{request.source}: {file} is not the file of {name}; its MD5 is that of {other}")
+        if all(counts[part] == entry["n_samples"][part] != own[part] for part in ("val", "test")):
+            raise UserError(
+                f"{request.source}: {file} is not the file of {name}; it has the {counts['val']} validation and "
+                f"{counts['test']} test images of {other}"
+            )
+
+
 def _notes(
     entry: dict[str, Any],
     file: Path,
@@ -244,15 +264,18 @@ def _notes(
     request: Request[MedmnistOptions],
     classes: tuple[str, ...],
     counts: dict[str, int],
+    channels: int,
 ) -> tuple[str, ...]:
     notes = [f"The images are licensed {entry['license']}."]
     _, md5 = official(request.options)
+    if channels != entry["n_channels"]:
+        notes.append(f"Its images have {channels} channels, the release's {entry['n_channels']}.")
     if digest != md5:
         notes.append(f"{file.name} is not the official file: its MD5 is {digest}, the release's is {md5}.")
         other = [f"{counts[part]} {part} images for {n}" for part, n in entry["n_samples"].items() if counts[part] != n]
         if other:
             notes.append(f"It holds {' and '.join(other)} of the release.")
-    if len(classes) == 2 and request.data.classes is None:
+    if len(classes) == 2 and request.data.classes is None and request.data.positive is None:
         notes.append(f"The positive class is {classes[1]}, label 1 of the release.")
     notes.append("The file names no patients: that the splits keep patients apart cannot be shown.")
     return tuple(notes)

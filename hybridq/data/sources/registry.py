@@ -15,16 +15,25 @@ from pydantic import ValidationError
 from hybridq.config import Data, Section
 from hybridq.data.manifest import Manifest, Progress
 from hybridq.data.sources.merged import merge_classes
+from hybridq.data.sources.positive import choose_positive
 from hybridq.data.split_manifest import apply_split_manifest
 from hybridq.data.splits import draw_missing
+from hybridq.data.tables import Columns
 from hybridq.errors import UserError
 
 DATA_DIR: Final = "HYBRIDQ_DATA_DIR"
 """Environment variable that names the folder under which data sets are looked for."""
+OF_SPLITS: Final = ("id", "cluster")
+"""Roles of columns in split manifests alone."""
 
 
 class Options(Section):
     """What may follow the colon of a source's name; every source declares its own."""
+
+    @property
+    def table(self) -> str | None:
+        """The file, if any, in which the source finds labels by column."""
+        return None
 
 
 OptionsT = TypeVar("OptionsT", bound=Options)
@@ -42,6 +51,13 @@ class Request(Generic[OptionsT]):
     progress: Progress | None = None
     as_released: bool = False
     """Nothing is removed, and groups are those that the release itself names."""
+    again: bool = False
+    """The images are those of a finished run: they are found as it found them, and nothing is judged."""
+
+    @property
+    def columns(self) -> Columns:
+        """Columns of the source's table that ``data.columns`` maps or leaves out."""
+        return tuple(pair for pair in self.data.columns or () if pair[0] not in OF_SPLITS)
 
 
 Received = Callable[[int, int], None]
@@ -135,31 +151,67 @@ def download_source(name: str, *, received: Received | None = None, progress: Pr
 
 
 def load_manifest(
-    name: str, data: Data, seed: int, *, progress: Progress | None = None, as_released: bool = False
+    name: str,
+    data: Data,
+    seed: int,
+    *,
+    progress: Progress | None = None,
+    as_released: bool = False,
+    classes: tuple[str, ...] | None = None,
+    again: bool = False,
 ) -> Manifest:
     """The images of a source such as ``padsd``, ``adsss:fold=0`` or ``folder:path=images``.
 
     ``data`` gives a split manifest and classes to merge, where wanted, and the fractions, with ``seed``, by which
     splits are drawn that neither that manifest nor the source brings. Images without labels (a folder of files, a CSV
     of paths) come as an unlabelled manifest, all of it training images. ``as_released`` gives the data as they were
-    published, for the audit: no image is removed and groups may cross splits. Raises :class:`UserError` for unknown
-    sources and options, missing data, or data that cannot be trained on.
+    published, for the audit: no image is removed and groups may cross splits. ``classes`` are those of a run, whose
+    order and meaning count; ``again`` finds the images of a finished run, and judges neither columns nor splits.
+
+    Raises :class:`UserError` for unknown sources and options, missing data, or data that cannot be trained on.
     """
     # What a source removes keeps its own splits apart; other splits may have room for it.
     whole = as_released or data.splits is not None
-    registered, request = _parse(name, data, progress, whole)
+    registered, request = _parse(name, data, progress, whole, again)
+    _check_columns(request)
     manifest = registered.load(request)
     if data.splits is not None:
-        manifest = apply_split_manifest(manifest, Path(data.splits).expanduser())
+        columns = data.columns or ()
+        manifest = apply_split_manifest(manifest, Path(data.splits).expanduser(), columns=columns, judged=not again)
     if data.classes is not None:
-        manifest = merge_classes(manifest, data.classes)
+        manifest = merge_classes(manifest, data.classes, classes)
+    manifest = choose_positive(manifest, *_positive(request), classes)
     table = manifest.table
+    if again:  # the run has its splits
+        return replace(manifest, checked=False)
     if manifest.targets is not None:  # there is no one class to keep in proportion
         drawn = draw_missing(table.assign(label=0), ("labelled",), data, seed, source=request.source)
         table = table.assign(split=drawn["split"])
     elif manifest.labelled:
         table = draw_missing(table, manifest.classes, data, seed, source=request.source)
     return replace(manifest, table=table, checked=not as_released)
+
+
+def _check_columns(request: Request) -> None:
+    """Refuse ``data.columns`` if nothing reads them."""
+    data = request.data
+    if data.columns is None or request.again:
+        return
+    for key, _ in data.columns:
+        if data.splits is None and (key in OF_SPLITS or request.options.table is None):
+            raise UserError(f"data.columns = {{{key}: …}}; {request.source} has no table with such a column")
+
+
+def _positive(request: Request) -> tuple[str | None, str]:
+    """Return the positive class that the user names, if any, and by what."""
+    option, key = getattr(request.options, "positive", None), request.data.positive
+    if None not in (option, key) and option != key:
+        raise UserError(f"data.positive = {key}; {request.source} names {option}")
+    if request.data.classes is not None:
+        if key is not None and not request.again:
+            raise UserError(f"data.positive = {key}; with data.classes the classes under 1 are the positive ones")
+        return None, ""
+    return (key, "data.positive") if key is not None else (option, "positive")
 
 
 def find_data(request: Request, path: str | None, default: str, holds: str) -> Path:
@@ -183,7 +235,9 @@ def find_data(request: Request, path: str | None, default: str, holds: str) -> P
     return folder.resolve()
 
 
-def _parse(text: str, data: Data, progress: Progress | None, as_released: bool) -> tuple[_Registered, Request]:
+def _parse(
+    text: str, data: Data, progress: Progress | None, as_released: bool, again: bool = False
+) -> tuple[_Registered, Request]:
     name, _, tail = text.strip().partition(":")
     registered = _SOURCES.get(name)
     if registered is None:
@@ -203,7 +257,7 @@ def _parse(text: str, data: Data, progress: Progress | None, as_released: bool) 
         raise UserError("; ".join(_sentence(text, item) for item in error.errors())) from None
     values = {key: value for key, value in options.key_content().items() if value is not None}
     canonical = name + (":" + ",".join(f"{key}={value}" for key, value in values.items()) if values else "")
-    return registered, Request(canonical, options, data, progress, as_released)
+    return registered, Request(canonical, options, data, progress, as_released, again)
 
 
 def _options(text: str, tail: str) -> dict[str, str]:

@@ -55,6 +55,7 @@ def synthetic(request: Request[SyntheticOptions]) -> Manifest:
         groups="synthetic patient",
         notes=("The images are synthetic: drawn by a program, not measured on patients.",),
         simulated=True,
+        positive_by="the source",
         read=read,
         content=f"drawing {DRAWING}",
         checked=False,

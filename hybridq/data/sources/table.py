@@ -9,20 +9,38 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from hybridq.config import IGNORE
 from hybridq.data.manifest import COLUMNS, SPLITS, UNLABELLED, Manifest
-from hybridq.data.sources.labels import order_classes
-from hybridq.data.sources.registry import Options, Request, source
-from hybridq.data.tables import read_table
+from hybridq.data.sources.registry import Request, source
+from hybridq.data.sources.tasks import BETWEEN, Labelled, TaskOptions, understand, understand_columns
+from hybridq.data.tables import Columns, Table, group_noun, read_table
 from hybridq.errors import UserError
 
 MOST_NAMED: Final = 10
 
 
-class TableOptions(Options):
-    path: str
-    """The CSV or Parquet file; image paths in it are relative to its folder."""
-    positive: str | None = None
-    """Which of two classes is the positive one; the default is the last in order."""
+class TableOptions(TaskOptions):
+    image: str | None = None
+    """Column of the paths, if it is not called path."""
+    label: str | None = None
+    """Column of the labels; of a multi-label task it may be several, with ``|`` between them."""
+    patient: str | None = None
+    """Column of the patients."""
+    split: str | None = None
+    """Column of the splits."""
+    ignore: str | None = None
+    """Columns that are left out, with ``|`` between them."""
+
+    @property
+    def table(self) -> str:
+        return self.path
+
+    @property
+    def columns(self) -> Columns:
+        """The same as ``data.columns`` gives them."""
+        roles = {"path": self.image, "label": self.label, "patient": self.patient, "split": self.split}
+        mapped = [(role, tuple(given.split(BETWEEN))) for role, given in roles.items() if given is not None]
+        return (*mapped, *((name, (IGNORE,)) for name in (self.ignore or "").split(BETWEEN) if name))
 
 
 @source("manifest", TableOptions)
@@ -34,8 +52,18 @@ def manifest(request: Request[TableOptions]) -> Manifest:
     train, validation (or val) or test; without it, or without validation, splits are drawn by patient. Raises
     :class:`UserError` for missing columns or files, repeated paths, and patients that cross splits.
     """
-    file = Path(request.options.path).expanduser()
-    given = read_table(file, ("path",), what="a manifest", optional=("label", "patient", "split"))
+    options = request.options
+    file = Path(options.path).expanduser()
+    read = read_table(
+        file,
+        ("path",),
+        what="a manifest",
+        optional=("label", "patient", "split"),
+        columns=_columns(request),
+        several=options.task == "multi-label",
+        judged=not request.again,
+    )
+    given = read.rows
     folder = file.resolve().parent
     _check_rows(file, folder, given)
     given["path"] = [os.path.normpath(path) for path in given["path"]]
@@ -45,15 +73,45 @@ def manifest(request: Request[TableOptions]) -> Manifest:
             "path": [str(folder / path) for path in given["path"]],
             "label": UNLABELLED,
             "group": given.get("patient", ""),
-            "split": given["split"].replace("val", "validation") if "split" in given else "",
+            "split": given.get("split", ""),
         }
     )[list(COLUMNS)]
-    if "label" not in given:
-        return Manifest(request.source, table.assign(split="train"), (), groups=_groups(table), checked=False)
-    classes, notes = order_classes(given["label"], request.options.positive, request)
-    table["label"] = given["label"].map({name: index for index, name in enumerate(classes)})
-    notes = (*notes, *_patient_notes(table))
-    return Manifest(request.source, table, classes, groups=_groups(table), notes=notes, checked=False)
+    groups = group_noun(read.columns) if (table["group"] != "").any() else "none"
+    if "label" not in read.columns:
+        if options.task is not None:
+            raise UserError(f"{file}: task={options.task} needs a column of labels")
+        return Manifest(request.source, table.assign(split="train"), (), groups=groups, notes=read.notes, checked=False)
+    labelled = _labelled(read, request)
+    table["label"] = labelled.labels
+    return Manifest(
+        request.source,
+        table,
+        labelled.classes,
+        groups=groups,
+        notes=(*read.notes, *labelled.notes, *_patient_notes(table)),
+        task=labelled.task,
+        targets=labelled.targets,
+        checked=False,
+    )
+
+
+def _columns(request: Request[TableOptions]) -> Columns:
+    """Return the columns that the source's name and ``data.columns`` map, each role once."""
+    of_name = request.options.columns
+    both = {key for key, _ in of_name} & {key for key, _ in request.columns}
+    if both:
+        raise UserError(f"{request.source}: {min(both)} is given here and in data.columns; give it once")
+    return (*of_name, *request.columns)
+
+
+def _labelled(read: Table, request: Request[TableOptions]) -> Labelled:
+    names = read.columns["label"]
+    if len(names) == 1:
+        return understand(read.rows["label"].tolist(), request, request.options)
+    if request.options.task != "multi-label":
+        raise UserError(f"{request.source}: label = {', '.join(names)}; several columns are for task=multi-label")
+    cells = [read.rows[f"label_{number}"].tolist() for number in range(len(names))]
+    return understand_columns(cells, names, request, request.options)
 
 
 def _check_rows(file: Path, folder: Path, given: pd.DataFrame) -> None:
@@ -63,15 +121,13 @@ def _check_rows(file: Path, folder: Path, given: pd.DataFrame) -> None:
     absolute = [path for path in paths if Path(path).is_absolute()]
     outside = [path for path in paths if path not in absolute and _leads_out(folder, path)]
     missing = [path for path in paths if path not in {*absolute, *outside} and not (folder / path).is_file()]
-    unlabelled = named.loc[named["label"] == "", "path"].tolist() if "label" in given else []
-    splits = sorted(set(given["split"]) - {*SPLITS, "val", ""}) if "split" in given else []
+    splits = sorted(set(given["split"]) - {*SPLITS, ""}) if "split" in given else []
     rows = [f"row {number}" for number in np.flatnonzero(given["path"] == "") + 1]
     problems = [
         _problem(rows, "has no path", "have no path"),
         _problem(absolute, "is an absolute path", "are absolute paths", "paths are relative to the folder of the file"),
         _problem(outside, "lies outside the folder of the file", "lie outside the folder of the file"),
         _problem(paths[paths.duplicated()].tolist(), "is listed more than once", "are listed more than once"),
-        _problem(unlabelled, "has no label", "have no label", "give every image one, or leave the column out"),
         f"split = {_some(splits)}; allowed: {', '.join(SPLITS)}" if splits else "",
         f"{len(missing)} of {len(paths)} files do not exist in {folder}: {_some(missing)}" if missing else "",
     ]
@@ -96,10 +152,6 @@ def _leads_out(folder: Path, path: str) -> bool:
         return not (folder / path).resolve().is_relative_to(folder)
     except (OSError, ValueError, RuntimeError):  # a loop of links or a NUL: no file, which is said of it later
         return False
-
-
-def _groups(table: pd.DataFrame) -> str:
-    return "patient" if (table["group"] != "").any() else "none"
 
 
 def _patient_notes(table: pd.DataFrame) -> tuple[str, ...]:
