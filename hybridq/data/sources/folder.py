@@ -42,13 +42,21 @@ class _Found:
     empty: list[str] = field(default_factory=list)
     """Class folders without images."""
 
+    def counted(self) -> list[str]:
+        """List what is left out by number, kind and place."""
+        words = {"images": "image", "links": "link"}
+        return [
+            f"{count} {words.get(kind, kind) if count == 1 else kind} in {place}"
+            for (kind, place), count in sorted(self.left_out.items())
+        ]
+
     def notes(self) -> tuple[str, ...]:
         notes = []
         endings = Counter(path.suffix.lower() for path, *_ in self.files)
         if len(endings) > 1:
             notes.append(f"The files are {', '.join(f'{count} {name}' for name, count in sorted(endings.items()))}.")
         if self.left_out:
-            counted = [f"{count} {kind} in {place}" for (kind, place), count in sorted(self.left_out.items())]
+            counted = self.counted()
             more = f" and {len(counted) - MOST_NAMED} places more" if len(counted) > MOST_NAMED else ""
             notes.append(f"Left out: {', '.join(counted[:MOST_NAMED])}{more}.")
         if self.masks:
@@ -134,7 +142,7 @@ def _scan(root: Path, around: Path, split: str, found: _Found, request: Request[
             found.files += [(path, kind.name, split, inner.name) for path in _images(root, inner, found, request)]
             for deeper in filter(is_folder, visible(inner)):
                 if some := sum(len(image_files(path)) for path in (deeper, *filter(is_folder, deeper.rglob("*")))):
-                    found.left_out["images of deeper folders", _place(root, inner)] += some
+                    found.left_out["images", f"folders within {_place(root, inner)}"] += some
         if len(found.files) == before:
             found.empty.append(_place(root, kind))
 
@@ -144,7 +152,7 @@ def _images(root: Path, within: Path, found: _Found, request: Request[FolderOpti
     images = image_files(within)
     for path in visible(within):
         if path.suffix.lower() not in IMAGE_ENDINGS and not is_folder(path):
-            kind = "links to folders" if path.is_dir() else path.suffix.lower() or "without an ending"
+            kind = "links" if path.is_dir() else path.suffix.lower() or "without an ending"
             found.left_out[kind, _place(root, within)] += 1
     if request.options.masks == "keep" or request.again:
         return images
@@ -206,8 +214,7 @@ def _nothing(request: Request[FolderOptions], root: Path, found: _Found) -> User
     here = [path.name for path in class_folders(root)]
     seen = f"; it has the folders {_listed(here)}" if here else ""
     if found.left_out:
-        counted = ", ".join(f"{count} {kind} in {place}" for (kind, place), count in sorted(found.left_out.items()))
-        seen += f" and {counted}"
+        seen += f" and {', '.join(found.counted())}"
     return UserError(
         f"{request.source}: {root} holds no images; expected split/class/* or class/* with files that end in "
         f"{', '.join(IMAGE_ENDINGS)} (dicom:path= reads DICOM files){seen}"
