@@ -279,4 +279,5 @@ def _sentence(text: str, item: object) -> str:
     if item["type"] == "missing":
         return f"{text}: {key}= is missing"
     message = str(item["msg"]).removeprefix("Value error, ")
-    return f"{text}: {key} = {item['input']}; {message[0].lower()}{message[1:]}"
+    given = f"{key} = {item['input']}; " if key else ""
+    return f"{text}: {given}{message[0].lower()}{message[1:]}"
