@@ -133,6 +133,73 @@ def test_a_file_may_lie_anywhere(tmp_path: Path) -> None:
     assert len(load(f"medmnist:name=bloodmnist,path={tmp_path / 'mine.npz'}").table) == 120
 
 
+def test_a_name_is_known_in_any_case(folder: Path) -> None:
+    np.savez(folder / "breastmnist.npz", **arrays("breastmnist"))
+    manifest = load("medmnist:name=BreastMNIST")
+    assert manifest.source == "medmnist:name=breastmnist,size=28"
+    assert len(manifest.table) == 120
+
+
+def test_labels_may_be_a_plain_vector(folder: Path) -> None:
+    made = arrays("bloodmnist")
+    flat = {name: array[:, 0] if name.endswith("labels") else array for name, array in made.items()}
+    np.savez(folder / "bloodmnist.npz", **flat)
+    assert load("medmnist:name=bloodmnist").table["label"].tolist() == [*(made["train_labels"][:, 0].tolist() * 3)]
+    flat = {name: array[:, 0] if name.endswith("labels") else array for name, array in arrays("chestmnist").items()}
+    np.savez(folder / "chestmnist.npz", **flat)
+    with pytest.raises(UserError, match="train_labels needs 14 columns"):
+        load("medmnist:name=chestmnist")
+
+
+def sized(name: str, of: str, **others: int) -> dict[str, np.ndarray]:
+    """A file in the form of the set ``name`` with as many images as ``of`` has."""
+    counts = {**medmnist.index()[of]["n_samples"], **others}
+    made = {}
+    for part, count in counts.items():
+        made[f"{part}_images"] = np.zeros((count, 28, 28), np.uint8)
+        made[f"{part}_labels"] = (np.arange(count) % len(medmnist.index()[name]["label"])).astype(np.uint8)
+    return made
+
+
+def test_the_file_of_another_set_is_refused_by_its_sizes(folder: Path) -> None:
+    np.savez_compressed(folder / "breastmnist.npz", **sized("breastmnist", of="pneumoniamnist", train=100))
+    with pytest.raises(
+        UserError, match=r"not the file of breastmnist; it has the 524 .* 624 test images of pneumoniamnist"
+    ):
+        load("medmnist:name=breastmnist")
+    np.savez_compressed(folder / "breastmnist.npz", **sized("breastmnist", of="breastmnist", train=100))
+    notes = load("medmnist:name=breastmnist").notes
+    assert "It holds 100 train images for 546 of the release." in notes
+
+
+def test_the_file_of_another_set_is_refused_by_its_md5(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.savez(folder / "breastmnist.npz", **arrays("breastmnist"))
+    digest = hashlib.md5((folder / "breastmnist.npz").read_bytes()).hexdigest()
+    monkeypatch.setitem(medmnist.index(), "retinamnist", {**medmnist.index()["retinamnist"], "MD5_64": digest})
+    with pytest.raises(UserError, match="not the file of breastmnist; its MD5 is that of retinamnist"):
+        load("medmnist:name=breastmnist")
+
+
+def test_another_number_of_channels_is_said(folder: Path) -> None:
+    made = arrays("breastmnist")
+    colour = {name: np.stack([a] * 3, axis=3) if name.endswith("images") else a for name, a in made.items()}
+    np.savez(folder / "breastmnist.npz", **colour)
+    assert "Its images have 3 channels, the release's 1." in load("medmnist:name=breastmnist").notes
+
+
+def test_label_1_stays_positive_unless_the_configuration_names_the_other(folder: Path) -> None:
+    np.savez(folder / "breastmnist.npz", **arrays("breastmnist"))
+    manifest = load("medmnist:name=breastmnist")
+    assert manifest.classes == ("malignant", "normal, benign")
+    assert "The positive class is normal, benign, label 1 of the release." in manifest.notes
+    turned = load("medmnist:name=breastmnist", positive="malignant")
+    assert turned.classes == ("normal, benign", "malignant")
+    assert (turned.table["label"] == 1 - manifest.table["label"]).all()
+    assert [note for note in turned.notes if "positive" in note] == [
+        "The positive class is malignant (named by data.positive)."
+    ]
+
+
 def test_a_missing_file_is_one_sentence_with_its_address(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match=r"breastmnist_64.npz does not exist; `hybridq data download .*https://"):
         load("medmnist:name=breastmnist,size=64")
