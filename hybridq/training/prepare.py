@@ -142,6 +142,18 @@ def _labelled(manifest: Manifest, fraction: float, seed: int) -> NDArray[np.int6
     return np.sort(drawn["position"].to_numpy(np.int64))
 
 
+def check_begun(run: Run, manifest: Manifest) -> None:
+    """Raise :class:`UserError` if the run was begun on other images, splits or labels than the source gives now."""
+    if not run.splits.is_file():
+        return
+    now, before = manifest.listing().reset_index(drop=True), run.read_splits()
+    if list(now) != list(before) or not now.equals(before.astype(now.dtypes.to_dict())):
+        raise UserError(
+            f"{run.folder}: was begun on other images, splits or labels than {manifest.source} gives now; remove it "
+            "or choose another --set name=…"
+        )
+
+
 def write_data(run: Run, prepared: Prepared) -> None:
     """splits.csv and data.json of the run."""
     manifest = prepared.manifest

@@ -35,7 +35,7 @@ from hybridq.training.callbacks import (
 )
 from hybridq.training.cost import Cost
 from hybridq.training.finetune import FineTune, FrozenFeatures
-from hybridq.training.prepare import Prepared, Progress, prepare, write_data
+from hybridq.training.prepare import Prepared, Progress, check_begun, prepare, write_data
 from hybridq.training.randomness import derived_seed
 from hybridq.training.signatures import finetuning_signatures, pretraining_signatures
 from hybridq.training.simclr import SimCLR
@@ -60,6 +60,8 @@ def train(
         return done
     begun = done.classes() if (done.folder / "data.json").is_file() else None
     prepared = prepare(experiment, progress, allow_leaks=allow_leaks, classes=begun)
+    if begun is not None:
+        check_begun(done, prepared.manifest)
     objective = objective_of(str(prepared.manifest.task))
     objective.check(prepared.validation_labels, "validation")
     model = new_model(experiment, len(prepared.manifest.classes))

@@ -134,3 +134,15 @@ def test_a_run_made_before_keeps_its_positive_class(hybridq: Command, folder: Pa
     rows = pd.read_csv(found / "predictions.csv")
     words = pd.read_csv(folder / "m.csv").set_index("path")["word"]
     assert (rows["label"] == (words[rows["id"]] == "normal").to_numpy()).all()
+
+
+def test_a_run_is_not_continued_on_other_images(hybridq: Command, folder: Path) -> None:
+    run = train(hybridq, folder, "begun", "label=word")
+    (run / "training.json").unlink()  # as if it had been killed before its end
+    again = ("train", folder / "begun.yaml", "--runs", folder / "runs", "--allow-leaks")
+    assert hybridq(*again).code == 0
+    (run / "training.json").unlink()
+    before = (run / "splits.csv").read_bytes()
+    pd.read_csv(folder / "m.csv").iloc[:-1].to_csv(folder / "m.csv", index=False)
+    assert "was begun on other images, splits or labels than manifest:" in hybridq.refused(*again)
+    assert (run / "splits.csv").read_bytes() == before

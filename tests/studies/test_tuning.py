@@ -112,7 +112,7 @@ def _table(folder: Path, of_test: Callable[[np.ndarray, int], tuple[np.ndarray, 
         if split == "test":
             pixels, label = of_test(pixels, label)
         Image.fromarray(pixels).save(folder / f"{number}.png")
-        rows.append({"path": f"{number}.png", "label": f"class {label}", "split": split})
+        rows.append({"path": f"{number}.png", "label": label, "split": split})
     pd.DataFrame(rows).to_csv(folder / "table.csv", index=False)
     return f"manifest:path={folder / 'table.csv'}"
 

@@ -15,7 +15,7 @@ from hybridq.training.prepare import prepare
 @pytest.mark.parametrize("deep", [False, True], ids=["8 bits", "16 bits"])
 def test_images_for_pretraining_that_are_held_out_are_left_out_at_any_depth(tmp_path: Path, deep: bool) -> None:
     rng = np.random.default_rng(0)
-    for kind in "ab":
+    for kind in ("healthy", "ill"):
         (tmp_path / "labelled" / kind).mkdir(parents=True)
         for number in range(10):
             pixels = rng.integers(0, 256, (32, 32)).astype(np.uint8)
