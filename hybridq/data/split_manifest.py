@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import pandas as pd
 
 from hybridq.data.manifest import SPLITS, Manifest
@@ -18,12 +17,15 @@ CLUSTER: Final = "cluster of similar images"
 """What a group is where only clusters are known; a cluster is not a patient."""
 
 
-def apply_split_manifest(manifest: Manifest, file: Path, *, columns: Columns = (), judged: bool = True) -> Manifest:
+def apply_split_manifest(
+    manifest: Manifest, file: Path, *, columns: Columns = (), strict: bool = True, judged: bool = True
+) -> Manifest:
     """``manifest`` with the splits and groups of ``file``: columns ``id``, ``split`` and, if known, group and cluster.
 
-    ``columns`` and ``judged`` are those of :func:`hybridq.data.tables.read_table`. Where no image has a group, the
-    clusters are the groups. Images that the file does not list are left out, with a
-    note. Raises :class:`UserError` naming the file, where it lists images that the source does not have.
+    ``columns``, ``strict`` and ``judged`` are those of :func:`hybridq.data.tables.read_table`. Where the file gives no
+    image a group, patients that the source knows stay, and else the clusters are the groups. Images that the file does
+    not list are left out, with a note. Raises :class:`UserError` naming the file, where it lists images that the source
+    does not have.
     """
     read = read_table(
         file,
@@ -31,7 +33,7 @@ def apply_split_manifest(manifest: Manifest, file: Path, *, columns: Columns = (
         what="a split manifest",
         optional=("patient", "cluster"),
         columns=columns,
-        strict=False,
+        strict=strict,
         judged=judged,
     )
     given = read.rows
@@ -50,8 +52,16 @@ def apply_split_manifest(manifest: Manifest, file: Path, *, columns: Columns = (
     table = manifest.table[listed].copy()
     by_id = given.set_index("id").loc[table["id"]]
     table["split"] = by_id["split"].to_numpy()
-    group, groups = _groups(by_id, manifest.groups, group_noun(read.columns))
-    table["group"] = group
+    named = (by_id.get("patient", pd.Series(dtype=str)) != "").any()
+    if named:
+        table["group"] = by_id["patient"].to_numpy()
+        groups = group_noun(read.columns) if manifest.groups == "none" else manifest.groups
+    elif "patient" in manifest.groups:
+        groups = manifest.groups
+    else:
+        clustered = "cluster" in by_id and (by_id["cluster"] != "").any()
+        table["group"] = by_id["cluster"].to_numpy() if clustered else ""
+        groups = CLUSTER if clustered else "none"
     left_out = len(manifest.table) - len(table)
     notes = [f"The splits are those of {file.name}.", *read.notes]
     if left_out:
@@ -63,10 +73,3 @@ def apply_split_manifest(manifest: Manifest, file: Path, *, columns: Columns = (
         targets=None if manifest.targets is None else manifest.targets[listed],
         notes=(*manifest.notes, *notes),
     )
-
-
-def _groups(given: pd.DataFrame, known: str, group: str) -> tuple[np.ndarray, str]:
-    for column, name in (("patient", group if known == "none" else known), ("cluster", CLUSTER)):
-        if column in given and (given[column] != "").any():
-            return given[column].to_numpy(), name
-    return np.full(len(given), ""), "none"

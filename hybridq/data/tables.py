@@ -27,6 +27,8 @@ ALIASES: Final[dict[str, tuple[str, ...]]] = {
     "cluster": ("cluster", "clusterid"),
 }
 """Names of a role's column, in lower case and without blanks, hyphens and underscores."""
+OF_SPLITS: Final = ("id", "cluster")
+"""Roles in split manifests alone."""
 LOOKALIKES: Final[dict[str, tuple[str, ...]]] = {
     "label": (
         *("label", "class", "classes", "target", "diagnosis", "diagnoses", "dx", "category", "categories", "outcome"),
@@ -100,9 +102,9 @@ def read_table(
     """Read a text table, or a Parquet one if its name says so, into one column per role.
 
     ``what`` says in errors what the file should be. ``columns`` maps roles to columns that the aliases do not find, and
-    columns to ``ignore``; with ``strict`` all of them have to exist. Several labels of an image come as ``label_0``,
-    ``label_1``, …, or in one column that may have empty cells, if ``several``. Not ``judged`` is a table that a
-    finished run was made of: nothing in it is refused but a missing column.
+    columns to ``ignore``; with ``strict`` the columns of roles have to exist. Several labels of an image come as
+    ``label_0``, ``label_1``, …, or in one column that may have empty cells, if ``several``. Not ``judged`` is a table
+    that a finished run was made of: nothing in it is refused but a missing column.
 
     Cells are stripped. A missing patient or split is "", a whole number has no fraction (``1.0`` is ``1``), and a split
     that :data:`SPLIT_WORDS` knows has its name there. Raises :class:`UserError` for files
@@ -201,8 +203,9 @@ def _mapped(
     for key, names in columns:
         ignore = names == (IGNORE,)
         role = next((role for role, aliases in ALIASES.items() if _key(key) in aliases), "")
+        wanted = strict or key in OF_SPLITS
         if not ignore and role not in reading.roles:
-            if not strict:
+            if not wanted:
                 continue
             raise UserError(
                 f"{reading.file}: columns = {{{key}: …}}; roles of {reading.what}: {_listed(reading.roles)}"
@@ -213,7 +216,7 @@ def _mapped(
             same = same or [index for index in range(len(header)) if _key(header[index]) == _key(name)]
             if len(same) > 1 and not ignore:
                 raise UserError(f"{reading.file}: has {len(same)} columns {name}; give each a name of its own")
-            if not same and strict:
+            if not same and wanted and not ignore:
                 raise UserError(f"{reading.file}: has no column {name}; it has {_listed(header)}")
             found += same
         if ignore:

@@ -168,7 +168,6 @@ def test_a_column_can_be_left_out(folder: Path) -> None:
     ("columns", "message"),
     [
         ({"label": "grade"}, "has no column grade; it has path, label, patient, split"),
-        ({"fold": "ignore"}, "has no column fold; it has path"),
         ({"colour": "label"}, r"columns = \{colour: …\}; roles of a manifest: path, label, patient, split"),
         ({"id": "path"}, r"data.columns = \{id: …\}; manifest:.* has no table with such a column"),
     ],
@@ -176,6 +175,21 @@ def test_a_column_can_be_left_out(folder: Path) -> None:
 def test_a_mapping_that_fits_nothing_is_refused(folder: Path, columns: dict[str, str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         load(write(folder, "path,label,patient,split"), columns=columns)
+
+
+def test_a_mapping_may_be_of_the_split_manifest_alone(folder: Path) -> None:
+    file = write(folder, "path,label,patient,split")
+    (folder / "s.csv").write_text("\n".join(["image,split,fold", *(f"{row[0]},{row[3]},1" for row in ROWS)]))
+    splits = str(folder / "s.csv")
+    assert as_written(load(file, splits=splits, columns={"id": "image", "fold": "ignore"}))
+    folder_source = f"folder:path={folder}"
+    for columns, message in (
+        ({"label": "image"}, r"s.csv: columns = \{label: …\}; roles of a split manifest: id, split, patient, cluster"),
+        ({"id": "name"}, "s.csv: has no column name; it has image, split, fold"),
+    ):
+        data = Data(source=folder_source, splits=splits, columns=columns)  # type: ignore[arg-type]
+        with pytest.raises(UserError, match=message):
+            load_manifest(folder_source, data, seed=0)
 
 
 def test_a_mapping_is_refused_where_no_table_is_read(folder: Path) -> None:
@@ -287,7 +301,17 @@ def test_a_split_manifest_is_read_alike(folder: Path) -> None:
     with pytest.raises(UserError, match=r"splits\.csv: the column case looks like the patient"):
         load_manifest(source, Data(source=source, splits=str(folder / "splits.csv")), seed=0)
     mapped = Data(source=source, splits=str(folder / "splits.csv"), columns={"cluster": "case"})  # type: ignore[arg-type]
-    assert load_manifest(source, mapped, seed=0).groups == "cluster of similar images"
+    assert load_manifest(source, mapped, seed=0).table["group"].tolist() == [row[2] for row in ROWS]
+
+
+def test_a_split_manifest_that_names_no_patients_keeps_those_of_the_source(folder: Path) -> None:
+    source = f"manifest:path={write(folder, 'path,label,patient,split')}"
+    splits = folder / "splits.csv"
+    splits.write_text("\n".join(["id,split", *(f"{row[0]},{row[3]}" for row in ROWS)]))
+    assert as_written(load_manifest(source, Data(source=source, splits=str(splits)), seed=0))
+    splits.write_text("\n".join(["id,split", *(f"{row[0]},{SPLITS[n // 2 % 3]}" for n, row in enumerate(ROWS))]))
+    with pytest.raises(UserError, match="6 patients with images in more than one split"):
+        load_manifest(source, Data(source=source, splits=str(splits)), seed=0)
 
 
 def test_what_a_finished_run_was_made_of_is_not_judged(folder: Path) -> None:

@@ -18,13 +18,11 @@ from hybridq.data.sources.merged import merge_classes
 from hybridq.data.sources.positive import choose_positive
 from hybridq.data.split_manifest import apply_split_manifest
 from hybridq.data.splits import draw_missing
-from hybridq.data.tables import Columns
+from hybridq.data.tables import OF_SPLITS, Columns
 from hybridq.errors import UserError
 
 DATA_DIR: Final = "HYBRIDQ_DATA_DIR"
 """Environment variable that names the folder under which data sets are looked for."""
-OF_SPLITS: Final = ("id", "cluster")
-"""Roles of columns in split manifests alone."""
 
 
 class Options(Section):
@@ -176,8 +174,13 @@ def load_manifest(
     _check_columns(request)
     manifest = registered.load(request)
     if data.splits is not None:
-        columns = data.columns or ()
-        manifest = apply_split_manifest(manifest, Path(data.splits).expanduser(), columns=columns, judged=not again)
+        manifest = apply_split_manifest(
+            manifest,
+            Path(data.splits).expanduser(),
+            columns=data.columns or (),
+            strict=request.options.table is None,
+            judged=not again,
+        )
     if data.classes is not None:
         manifest = merge_classes(manifest, data.classes, classes)
     manifest = choose_positive(manifest, *_positive(request), classes)
