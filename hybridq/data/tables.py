@@ -222,6 +222,11 @@ def _mapped(
         if ignore:
             ignored |= set(found)
         elif found:
+            taken = {index for indices in chosen.values() for index in indices}
+            if role in chosen or taken & set(found) or len(set(found)) < len(found):
+                raise UserError(
+                    f"{reading.file}: columns = {{{key}: {', '.join(names)}}}; a role or a column given twice"
+                )
             chosen[role] = found
     return chosen, ignored
 

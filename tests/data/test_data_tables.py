@@ -167,6 +167,8 @@ def test_a_column_can_be_left_out(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
+        ({"patient": "patient", "group": "split"}, r"columns = \{group: split\}; a role or a column given twice"),
+        ({"patient": "label", "label": "label"}, r"columns = \{label: label\}; a role or a column given twice"),
         ({"label": "grade"}, "has no column grade; it has path, label, patient, split"),
         ({"colour": "label"}, r"columns = \{colour: …\}; roles of a manifest: path, label, patient, split"),
         ({"id": "path"}, r"data.columns = \{id: …\}; manifest:.* has no table with such a column"),

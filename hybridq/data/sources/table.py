@@ -48,9 +48,10 @@ def manifest(request: Request[TableOptions]) -> Manifest:
     """Images listed in a CSV or Parquet file.
 
     They are kept together by patient where the file names patients. ``path`` is needed. Without ``label`` the source is
-    unlabelled. An empty ``patient`` is an unknown one. ``split`` is
-    train, validation (or val) or test; without it, or without validation, splits are drawn by patient. Raises
-    :class:`UserError` for missing columns or files, repeated paths, and patients that cross splits.
+    unlabelled. An empty ``patient`` is an unknown one. ``split`` is train, validation or test, or another word for
+    them; without it, or without validation, splits are drawn by patient. Columns are found as
+    :mod:`hybridq.data.tables` says. Raises :class:`UserError` for missing columns or files, repeated paths, and
+    patients that cross splits.
     """
     options = request.options
     file = Path(options.path).expanduser()
