@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 
 class UserError(Exception):
     """What was wrong, where, and what is allowed, in one sentence without a traceback.
@@ -12,6 +15,14 @@ class UserError(Exception):
 
     def __init__(self, sentence: str) -> None:
         super().__init__(printable(sentence))
+
+
+class UnusableFilesError(UserError):
+    """Files that cannot be used and may be called after patients: the sentence says where they stand, without names."""
+
+    def __init__(self, sentence: str, paths: Sequence[Path]) -> None:
+        super().__init__(sentence)
+        self.paths = tuple(paths)
 
 
 def printable(text: str) -> str:

@@ -83,7 +83,7 @@ def decode_with_facts(path: str, frame: int | None = None) -> tuple[Pixels, File
     """The same, with the state of the file that was decoded."""
     try:
         content, modified_ns = _read(Path(path))
-        if content[128:132] == b"DICM" or path.lower().endswith(DICOM_ENDINGS):
+        if _is_dicom(path, content):
             pixels = _decode_dicom(path, frame)
         else:
             pixels = _decode(content, frame)
@@ -277,6 +277,14 @@ def _spoken(path: str) -> str:
 
     found = Path(path)
     return (anonymous_name(found) if found.is_file() else None) or path  # a pipe would be waited for forever
+
+
+def _is_dicom(path: str, content: bytes) -> bool:
+    if path.lower().endswith(DICOM_ENDINGS):
+        return True
+    from hybridq.data.dicom import looks_like_dicom
+
+    return looks_like_dicom(content)
 
 
 def _decode_dicom(path: str, frame: int | None) -> Pixels:

@@ -1,17 +1,19 @@
 """One frame of a DICOM file as the image that a viewer shows.
 
 The grey scale pipeline is that of DICOM PS3.4, N.2: modality LUT or rescale slope and intercept, VOI LUT or window, and
-inversion where the smallest value is white. No identity is read here, and no error quotes a patient's data.
+inversion where the smallest value is white. LUTs without entries and windows that PS3.3, C.11.2 does not allow count as
+absent. No identity is read here, and no error quotes a patient's data.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +24,7 @@ from hybridq.errors import UserError
 GREY: Final = ("MONOCHROME1", "MONOCHROME2")
 PALETTE: Final = "PALETTE COLOR"
 COLOUR: Final = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
+PHOTOMETRIC: Final = (*GREY, PALETTE, *COLOUR)
 TAGS: Final = [
     *("SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "Rows", "Columns"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit"),
@@ -35,33 +38,41 @@ TAGS: Final = [
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 ]
 """What describes the pixels; nothing else of a file is read."""
+SMALLEST_WIDTH: Final = {"LINEAR": 1.0, "LINEAR_EXACT": math.ulp(0.0), "SIGMOID": math.ulp(0.0)}
+"""Of a window, by its function."""
+PREFIX: Final = slice(128, 132)
+"""Where DICM stands in a file with a preamble."""
+FIRST_GROUPS: Final = (b"\x02\x00", b"\x08\x00")
+"""With which a file without preamble begins."""
+
+Contrast = Literal["window", "VOI LUT", "bits stored", ""]
+"""How grey values become intensities; "" for colour."""
 
 
 def decode_dicom(path: Path, frame: int | None = None) -> Pixels:
     """One frame (H, W) or (H, W, 3), uint8, or uint16 where more than 8 bits are stored.
 
-    Grey values go through modality LUT (or rescale) and VOI LUT (or the first window), and MONOCHROME1 is inverted, so
-    that black is always 0; the output range of that pipeline is stretched to all of 0–255 or 0–65535. Without VOI LUT
-    or window, that range is the one of the bits stored: no contrast depends on the image itself. Padding is black.
+    Grey values go through modality LUT (or rescale) and VOI LUT (or the first usable window), and MONOCHROME1 is
+    inverted, so that black is always 0; the output range of that pipeline is stretched to all of 0–255 or 0–65535.
+    Without VOI LUT or window, that range is the one of the bits stored: no contrast depends on the image itself.
+    Padding is black.
 
     ``frame`` None is the only one. Raises :class:`UserError` for files that are no DICOM images, or hold several frames
     where one is expected, or are damaged or compressed as nothing here decodes.
     """
     from pydicom.pixels.processing import apply_color_lut
-    from pydicom.pixels.utils import pixel_array
 
     header = _header(path)
     try:
         with silent_pydicom():  # pydicom converts a value when it is asked for: damage shows here
             photometric = str(header.get("PhotometricInterpretation", ""))
             frame = _check_frame(path, header, frame)
-            allowed = (*GREY, PALETTE, *COLOUR)
-            if photometric not in allowed:
+            if photometric not in PHOTOMETRIC:
                 raise UserError(
-                    f"{path}: has the photometric interpretation {photometric!r}; allowed: {', '.join(allowed)}"
+                    f"{path}: has the photometric interpretation {photometric!r}; allowed: {', '.join(PHOTOMETRIC)}"
                 )
-            stored = pixel_array(path, index=frame)
-            _use_functional_groups(header, frame)
+            stored = _stored(path, header, frame)
+            use_functional_groups(header, frame)
             if photometric in GREY:
                 return _shown(stored, header, inverted=photometric == "MONOCHROME1")
             if photometric == PALETTE:
@@ -87,19 +98,71 @@ def silent_pydicom() -> Iterator[None]:
             logger.setLevel(level)
 
 
+def looks_like_dicom(content: bytes) -> bool:
+    """Whether the first bytes of a file (at least 132, where there are as many) are those of a DICOM file.
+
+    A file without preamble begins with an element of group 2 or 8, of few bytes.
+    """
+    return content[PREFIX] == b"DICM" or _lacks_preamble(content)
+
+
+def read_header(path: Path, tags: Sequence[str], stop: Callable[..., bool]) -> Any:
+    """The elements ``tags`` of a file before ``stop(tag, VR, length)`` is true; its transfer syntax is always known.
+
+    Raises pydicom's ``InvalidDicomError`` for what is no DICOM file, and anything for a damaged one.
+    """
+    from pydicom.filereader import read_partial
+    from pydicom.tag import Tag
+
+    with path.open("rb") as file:
+        headless = _lacks_preamble(file.read(PREFIX.stop))
+        file.seek(0)
+        header = read_partial(file, stop_when=stop, force=headless, specific_tags=[Tag(name) for name in tags])
+    return _with_syntax(header)
+
+
+def _lacks_preamble(content: bytes) -> bool:
+    if content[PREFIX] == b"DICM" or len(content) < 16 or content[:2] not in FIRST_GROUPS:
+        return False
+    if content[4:6].isalpha() and content[4:6].isupper():  # an explicit VR
+        return True
+    return int.from_bytes(content[4:8], "little") <= 256
+
+
+def _with_syntax(dataset: Any) -> Any:
+    """Where a file does not name its transfer syntax, that by which it could be read."""
+    from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+    if "TransferSyntaxUID" not in dataset.file_meta:
+        implicit, little = dataset.original_encoding
+        explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
+    return dataset
+
+
 def _header(path: Path) -> Any:
-    from pydicom import dcmread
     from pydicom.errors import InvalidDicomError
 
     try:
         with silent_pydicom():
-            return dcmread(path, stop_before_pixels=True, specific_tags=TAGS)
+            return read_header(path, TAGS, lambda tag, *_: tag >= 0x7FE00008)
     except InvalidDicomError:
         raise UserError(f"{path}: is not a DICOM file") from None
     except OSError as error:
         raise UserError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from None
     except Exception:  # a damaged header fails in many ways, and its values are not to be quoted
         raise UserError(f"{path}: its DICOM header is damaged") from None
+
+
+def _stored(path: Path, header: Any, frame: int) -> NDArray[Any]:
+    """The values stored. Of a file that pydicom's reader of single frames does not open, all is read."""
+    from pydicom import dcmread
+    from pydicom.pixels.utils import pixel_array
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    if header.preamble is not None and header.file_meta.TransferSyntaxUID != DeflatedExplicitVRLittleEndian:
+        return pixel_array(path, index=frame)
+    return pixel_array(_with_syntax(dcmread(path, force=header.preamble is None)), index=frame)
 
 
 def _check_frame(path: Path, header: Any, frame: int | None) -> int:
@@ -116,7 +179,7 @@ def _check_frame(path: Path, header: Any, frame: int | None) -> int:
     return frame or 0
 
 
-def _use_functional_groups(header: Any, frame: int) -> None:
+def use_functional_groups(header: Any, frame: int) -> None:
     """Enhanced multi-frame objects keep rescale and window by frame: put those of this frame where others have them."""
     per_frame = header.get("PerFrameFunctionalGroupsSequence") or []
     groups = [*(header.get("SharedFunctionalGroupsSequence") or [])[:1], *per_frame[frame : frame + 1]]
@@ -126,22 +189,68 @@ def _use_functional_groups(header: Any, frame: int) -> None:
                 header[element.tag] = element
 
 
+def drop_unusable(header: Any) -> bool:
+    """Remove what cannot be applied: empty LUTs and values, windows too narrow; whether a window was among it."""
+    for name in ("ModalityLUTSequence", "VOILUTSequence"):
+        if name in header and not _has_entries(header[name].value):
+            del header[name]
+    for name in ("RescaleSlope", "RescaleIntercept", "VOILUTFunction", "WindowCenter", "WindowWidth"):
+        if name in header and header[name].value in (None, ""):
+            del header[name]
+    had_window = "WindowWidth" in header or "WindowCenter" in header
+    if had_window and usable_window(header) is None:
+        header.pop("WindowWidth", None)
+        header.pop("WindowCenter", None)
+        return True
+    return False
+
+
+def contrast_of(header: Any) -> Contrast:
+    """By what grey values are shown, once :func:`drop_unusable` was called."""
+    if header.get("PhotometricInterpretation") not in GREY:
+        return ""
+    if "VOILUTSequence" in header:
+        return "VOI LUT"
+    return "window" if "WindowWidth" in header else "bits stored"
+
+
+def _has_entries(sequence: Any) -> bool:
+    return bool(sequence) and bool(sequence[0].get("LUTData")) and len(sequence[0].get("LUTDescriptor") or ()) == 3
+
+
+def usable_window(header: Any) -> int | None:
+    """The first of its windows that PS3.3, C.11.2 allows, if any: of width 1 or more, or of a function above 0."""
+    smallest = SMALLEST_WIDTH.get(str(header.get("VOILUTFunction", "LINEAR")).upper(), math.inf)
+    windows = zip(_floats(header.get("WindowCenter")), _floats(header.get("WindowWidth")), strict=False)
+    usable = [math.isfinite(centre) and smallest <= width < math.inf for centre, width in windows]
+    return usable.index(True) if any(usable) else None
+
+
+def _floats(value: Any) -> list[float]:
+    if value in (None, ""):
+        return []
+    several = isinstance(value, Sequence) and not isinstance(value, str)
+    return [float(one) for one in (value if several else [value])]
+
+
 def _shown(stored: NDArray[Any], header: Any, *, inverted: bool) -> Pixels:
     from pydicom.pixels.processing import apply_modality_lut, apply_voi, apply_windowing
 
+    drop_unusable(header)
+    contrast = contrast_of(header)
     bits = int(header.BitsStored)
     low, high = _modality_range(header, bits)
     padding = _padding(stored, header)
     values = apply_modality_lut(stored, header)
-    if header.get("VOILUTSequence"):
+    if contrast == "VOI LUT":
         values = apply_voi(np.rint(values).astype(np.int64), header)
         low, high = 0.0, 2.0 ** int(header.VOILUTSequence[0].LUTDescriptor[2]) - 1
-    elif header.get("WindowWidth") is not None and header.get("WindowCenter") is not None:
+    elif contrast == "window":
         # Otherwise pydicom maps the window to the range of the modality values, backwards where the slope is negative.
         for name in ("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept"):
             header.pop(name, None)
         header.PixelRepresentation = 0
-        values = apply_windowing(values, header)
+        values = apply_windowing(values, header, index=usable_window(header) or 0)
         low, high = 0.0, 2.0**bits - 1
     share = np.clip((values.astype(np.float64) - low) / (high - low), 0, 1)
     if inverted:

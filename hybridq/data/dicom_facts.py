@@ -14,20 +14,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from hybridq.data.dicom import silent_pydicom
+from hybridq.data.decoding import DICOM_ENDINGS
+from hybridq.data.dicom import (
+    PHOTOMETRIC,
+    Contrast,
+    contrast_of,
+    drop_unusable,
+    looks_like_dicom,
+    read_header,
+    silent_pydicom,
+    use_functional_groups,
+)
 from hybridq.errors import UserError
 
 PURPOSE_PATIENT: Final = b"hybridq patient"
 PURPOSE_IMAGE: Final = b"hybridq image"
 """Personalisation of BLAKE2b: the same text has other hashes as a patient and as an image."""
 TAGS: Final = [
-    *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "PatientID", "PatientName"),
-    *("Modality", "Rows", "Columns", "NumberOfFrames"),
+    *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "PatientID", "PatientName"),
+    *("Modality", "ImageType", "Rows", "Columns", "NumberOfFrames", "BitsStored", "PhotometricInterpretation"),
+    *("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"),
+    *("WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence"),
+    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 ]
 PIXELS: Final = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 """Tags of floating-point, double and integer pixels; nothing from the first of them on is read."""
 DIRECTORY: Final = "DICOMDIR"
-ENDINGS: Final = (".dcm", ".dicom")
+PICTURES: Final = ("Image Storage", "Enhanced US Volume Storage")
+"""What the name of a standard SOP class holds whose objects are pictures; segmentations, doses, plans, maps, reports,
+presentations and curves are not, though some have pixels."""
+LOCALIZERS: Final = {"LOCALIZER", "SCOUT"}
 
 
 @dataclass(frozen=True)
@@ -40,24 +56,29 @@ class DicomFacts:
     """Hash of its PatientID, "" where it has none."""
     study: str
     """Hash of its StudyInstanceUID, "" where it has none."""
+    series: str
+    """The same of its SeriesInstanceUID."""
     words: frozenset[str]
     """Hashes of the PatientID and of the parts of the PatientName, to recognise them in the name of a folder."""
     modality: str
     frames: int
     width: int
     height: int
-    is_image: bool
-    """Whether it describes an image at all; reports and presentations do not."""
-    pixels: bool
-    syntax: str
-    """Name of its transfer syntax, where nothing installed decodes that; else ""."""
+    no_picture: str
+    """Kind of the object, such as ``RT Dose``, where it is no picture of a patient; else ""."""
+    localizer: bool
+    derived: bool
+    """Computed from other images, as its ImageType says."""
+    contrast: Contrast
+    unusable_window: bool
+    """Whether it has a window that cannot be applied, and none that can."""
+    problem: str
+    """Why its pixels cannot be decoded, as far as its header says; else ""."""
 
 
 def read_facts(path: Path) -> DicomFacts:
     """The facts of a file; raises :class:`UserError` with a reason that names nothing of the file's content."""
     from pydicom.errors import InvalidDicomError
-    from pydicom.filereader import read_partial
-    from pydicom.tag import Tag
 
     pixels = False
 
@@ -67,8 +88,8 @@ def read_facts(path: Path) -> DicomFacts:
         return pixels
 
     try:
-        with silent_pydicom(), path.open("rb") as file:
-            header = read_partial(file, stop_when=at_pixels, specific_tags=[Tag(name) for name in TAGS])
+        with silent_pydicom():
+            header = read_header(path, TAGS, at_pixels)
             if "SOPClassUID" not in header:  # as where the file ends before its pixels
                 raise UserError("has a damaged DICOM header")
             return _facts(path, header, pixels)
@@ -121,37 +142,81 @@ def listed_files(root: Path) -> list[Path]:
     outside = sum(not path.resolve().is_relative_to(root) for path in files)
     missing = sum(not path.is_file() for path in files)
     if outside or missing:
-        raise UserError(f"{directory}: of {len(files)} images listed, {missing} do not exist and {outside} lie outside")
+        raise UserError(
+            f"{directory}: of {len(files)} images listed, {missing} do not exist and {outside} lie outside; where it "
+            "is out of date, rename or remove it, and the files are taken as they lie in the folder"
+        )
     return files
 
 
 def _facts(path: Path, header: Any, pixels: bool) -> DicomFacts:
-    from pydicom.pixels.decoders.base import get_decoder
-
     uid = _raw(header, "SOPInstanceUID")
     patient = _raw(header, "PatientID")
     names = b" ".join((patient, _raw(header, "PatientName"))).decode("utf-8", "replace")
     modality = _raw(header, "Modality").decode("ascii", "replace")
-    syntax = header.file_meta.TransferSyntaxUID
-    try:
-        decodes = get_decoder(syntax).is_available
-    except NotImplementedError:
-        decodes = False
-    study = _raw(header, "StudyInstanceUID")
+    study, series = _raw(header, "StudyInstanceUID"), _raw(header, "SeriesInstanceUID")
+    described = set(_raw(header, "ImageType").decode("ascii", "replace").replace(" ", "").upper().split("\\"))
+    no_picture = _no_picture(header, pixels)
+    use_functional_groups(header, 0)
+    unusable_window = drop_unusable(header)
     return DicomFacts(
         image=hashed(uid, PURPOSE_IMAGE) if uid else hashed(path.read_bytes(), PURPOSE_IMAGE),
         patient=hashed(patient, PURPOSE_PATIENT) if patient else "",
         study=hashed(study, PURPOSE_PATIENT) if study else "",
+        series=hashed(series, PURPOSE_PATIENT) if series else "",
         words=words_of(names),
         modality=modality if re.fullmatch(r"[A-Z0-9_]{2,16}", modality) else "",
         frames=int(header.get("NumberOfFrames") or 1),
         width=int(header.get("Columns") or 0),
         height=int(header.get("Rows") or 0),
-        # Of an image that is cut off, or is damaged, the class may be all that is left.
-        is_image=pixels or "Rows" in header or "Image Storage" in header.file_meta.MediaStorageSOPClassUID.name,
-        pixels=pixels,
-        syntax="" if decodes else syntax.name,
+        no_picture=no_picture,
+        localizer=bool(LOCALIZERS & described),
+        derived="DERIVED" in described,
+        contrast=contrast_of(header),
+        unusable_window=unusable_window,
+        problem="" if no_picture else _problem(header, pixels),
     )
+
+
+def _no_picture(header: Any, pixels: bool) -> str:
+    from pydicom.uid import UID
+
+    sop = UID(_raw(header, "SOPClassUID").decode("ascii", "replace"))
+    name = sop.name
+    # Of an image that is cut off, or is damaged, the class may be all that is left.
+    if any(kind in name for kind in PICTURES):
+        return ""
+    if name != sop:
+        return name.removesuffix(" Storage")
+    return "" if pixels or "Rows" in header else "private object without an image"
+
+
+def _problem(header: Any, pixels: bool) -> str:
+    from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.uid import JPEGExtended12Bit
+
+    if not pixels or not header.get("Columns") or not header.get("Rows"):
+        return "is of an image and holds no pixels"
+    syntax = header.file_meta.TransferSyntaxUID
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError:
+        decoder = None
+    if decoder is None or not decoder.is_available:
+        return f"is compressed as {syntax.name}, which nothing installed decodes"
+    bits = int(header.get("BitsStored") or 0)
+    # Of the decoders that pydicom knows, these two decode 8 bits alone.
+    if syntax == JPEGExtended12Bit and bits > 8 and not set(decoder.available_plugins) - {"gdcm", "pillow"}:
+        return (
+            f"is compressed as JPEG Extended of {bits} bits, which nothing installed decodes; pylibjpeg-libjpeg does, "
+            "or convert it, as with dcmdjpeg"
+        )
+    if str(header.get("PhotometricInterpretation", "")) not in PHOTOMETRIC:
+        return f"has a photometric interpretation that is not read; allowed: {', '.join(PHOTOMETRIC)}"
+    if contrast_of(header) and header.get("RescaleSlope") is not None and float(header.RescaleSlope) == 0:
+        return "has the rescale slope 0"
+    frames = int(header.get("NumberOfFrames") or 1)
+    return f"claims {frames} frames" if frames < 1 else ""
 
 
 def _raw(header: Any, name: str) -> bytes:
@@ -170,10 +235,10 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _looks_like_dicom(path: Path) -> bool:
-    if path.suffix.lower() in ENDINGS:
+    if path.suffix.lower() in DICOM_ENDINGS:
         return True
     try:
         with path.open("rb") as opened:
-            return opened.read(132)[128:] == b"DICM"
+            return looks_like_dicom(opened.read(132))
     except OSError:
         return False

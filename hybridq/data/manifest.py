@@ -16,7 +16,7 @@ from hybridq.errors import UserError
 
 COLUMNS: Final = ("id", "path", "label", "group", "split")
 """The columns every source gives."""
-OPTIONAL: Final[dict[str, str | int]] = {"frame": 0, "width": 0, "height": 0, "modality": ""}
+OPTIONAL: Final[dict[str, str | int]] = {"frame": 0, "width": 0, "height": 0, "modality": "", "contrast": ""}
 """The columns it may give, with what stands for unknown."""
 SPLITS: Final = ("train", "validation", "test")
 UNLABELLED: Final = -1
@@ -38,7 +38,8 @@ class Manifest:
     image), ``label`` (index into ``classes``, or -1 for all where there are none or several to an image), ``group``
     (images of one group stay in one split; "" where the group is unknown or the image stands for itself), ``split``
     ("train", "validation" or "test"), ``frame`` (position in a file or array of several images), ``width`` and
-    ``height`` (pixels; 0 is unknown) and ``modality`` ("" is unknown).
+    ``height`` (pixels; 0 is unknown), ``modality`` ("" is unknown) and ``contrast`` (by what the grey values of a DICOM
+    file are shown; "" elsewhere).
 
     Raises :class:`UserError` when groups cross splits, there are fewer than two classes, or a split lacks a class;
     ``checked=False`` leaves out these three, for data that is looked at and not trained on, and a split may be "", that

@@ -11,16 +11,37 @@ import numpy as np
 import pandas as pd
 import pytest
 from dicom_files import NAME, NUMBER, SECRETS, write_dicom
+from pydicom import dcmread
 from pydicom.encaps import encapsulate
 from pydicom.fileset import FileSet
-from pydicom.uid import MPEG2MPML, BasicTextSRStorage, RLELossless, generate_uid
+from pydicom.uid import (
+    MPEG2MPML,
+    BasicTextSRStorage,
+    ComprehensiveSRStorage,
+    EncapsulatedPDFStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
+    JPEGExtended12Bit,
+    KeyObjectSelectionDocumentStorage,
+    MRSpectroscopyStorage,
+    OphthalmicThicknessMapStorage,
+    ParametricMapStorage,
+    RLELossless,
+    RTDoseStorage,
+    RTImageStorage,
+    RTPlanStorage,
+    RTStructureSetStorage,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+    TwelveLeadECGWaveformStorage,
+    generate_uid,
+)
 from tiny import quietly
 
 from hybridq.config import Data, parse_experiment
 from hybridq.data.images import map_images
 from hybridq.data.manifest import Manifest
 from hybridq.data.sources import load_manifest
-from hybridq.errors import UserError
+from hybridq.errors import UnusableFilesError, UserError
 
 DATA = Data(source="dicom")
 RNG = np.random.default_rng(0)
@@ -133,7 +154,7 @@ def test_a_dicomdir_says_which_files_there_are(tmp_path: Path) -> None:
     write_dicom(tmp_path / "disc" / "unlisted.dcm", picture())
     assert len(load(tmp_path / "disc").table) == 6
     next(path for path in (tmp_path / "disc").rglob("*") if path.is_file() and path.name.startswith("IM")).unlink()
-    with pytest.raises(UserError, match="of 6 images listed, 1 do not exist and 0 lie outside"):
+    with pytest.raises(UserError, match=r"of 6 images listed, 1 do not exist and 0 lie outside; .*rename or remove"):
         load(tmp_path / "disc")
 
 
@@ -142,7 +163,157 @@ def test_objects_without_images_are_left_out_with_a_note(tmp_path: Path) -> None
     write_dicom(tmp_path / "ill" / "report.dcm", None, SOPClassUID=BasicTextSRStorage)
     manifest = load(tmp_path)
     assert len(manifest.table) == 32
-    assert "1 DICOM objects that are no images (reports, presentations, …) are left out." in manifest.notes
+    assert "1 DICOM object is left out as no picture of a patient (Basic Text SR 1)." in manifest.notes
+
+
+PIXELS_OF_OTHER_KINDS = (
+    SegmentationStorage,
+    RTDoseStorage,
+    ParametricMapStorage,
+    OphthalmicThicknessMapStorage,
+    MRSpectroscopyStorage,
+)
+NO_PIXELS = (
+    RTStructureSetStorage,
+    RTPlanStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
+    ComprehensiveSRStorage,
+    TwelveLeadECGWaveformStorage,
+    EncapsulatedPDFStorage,
+    KeyObjectSelectionDocumentStorage,
+)
+
+
+def test_objects_that_are_no_pictures_are_left_out_by_their_class_and_counted_by_kind(tmp_path: Path) -> None:
+    fill(tmp_path)
+    for number, kind in enumerate(PIXELS_OF_OTHER_KINDS):
+        write_dicom(tmp_path / "ill" / f"pixels{number}.dcm", picture(), SOPClassUID=kind)
+    for number, kind in enumerate(NO_PIXELS):
+        write_dicom(tmp_path / "well" / f"none{number}.dcm", None, SOPClassUID=kind)
+    manifest = load(tmp_path)
+    assert len(manifest.table) == 32
+    (note,) = [note for note in manifest.notes if "left out" in note]
+    assert note.startswith("12 DICOM objects are left out as no picture of a patient (")
+    for kind in (*PIXELS_OF_OTHER_KINDS, *NO_PIXELS):
+        assert f"{kind.name.removesuffix(' Storage')} 1" in note
+
+
+@pytest.mark.parametrize("kind", [SecondaryCaptureImageStorage, RTImageStorage, "1.2.3.4.5"])
+def test_secondary_captures_and_private_objects_with_pixels_are_images(tmp_path: Path, kind: str) -> None:
+    fill(tmp_path)
+    write_dicom(tmp_path / "ill" / "capture.dcm", picture(), SOPClassUID=kind)
+    assert len(load(tmp_path).table) == 33
+
+
+def test_localizers_derived_images_and_windows_that_cannot_be_applied_are_said_by_class(tmp_path: Path) -> None:
+    fill(tmp_path)
+    ill = sorted((tmp_path / "ill").rglob("*.dcm"))
+    for path, elements in zip(
+        ill,
+        [{"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}] * 4 + [{"ImageType": ["DERIVED", "SECONDARY"]}] * 8,
+        strict=False,
+    ):
+        data = dcmread(path)
+        data.ImageType = elements["ImageType"]
+        data.WindowCenter, data.WindowWidth = 5, 0
+        data.save_as(path)
+    notes = load(tmp_path).notes
+    assert "4 of 32 files are localizers (ImageType): 25% of ill, 0% of well." in notes
+    assert "8 of 32 files are derived from other images (ImageType): 50% of ill, 0% of well." in notes
+    (window,) = [note for note in notes if "cannot be applied" in note]
+    assert window.startswith("12 of 32 files are given a window that cannot be applied")
+    assert window.endswith(": 75% of ill, 0% of well.")
+
+
+def test_files_with_and_without_a_window_are_a_note_by_class(tmp_path: Path) -> None:
+    fill(tmp_path)
+    for path in (tmp_path / "ill").rglob("*.dcm"):
+        data = dcmread(path)
+        data.WindowCenter, data.WindowWidth = 100, 200
+        data.save_as(path)
+    (note,) = [note for note in load(tmp_path).notes if "Grey values" in note]
+    assert note == (
+        "Grey values are shown in different ways, 16 by window, 16 by bits stored: without window or LUT 0% of ill, "
+        "100% of well."
+    )
+
+
+def anonymous(root: Path, *, studies: int = 6) -> None:
+    """Four images of each study, all of one PatientID, in folders of class and study."""
+    for study in range(studies):
+        uid, series = generate_uid(), [generate_uid(), generate_uid()]
+        for number in range(4):
+            kind = ("ill", "well")[study % 2]
+            elements = {"StudyInstanceUID": uid, "SeriesInstanceUID": series[number % 2]}
+            write_dicom(root / kind / f"s{study}" / f"{number}.dcm", picture(), patient="ANONYMOUS", **elements)
+
+
+def test_one_patient_id_for_all_is_called_that_with_the_ways_on(tmp_path: Path) -> None:
+    anonymous(tmp_path)
+    with pytest.raises(UserError, match="all 24 files have the same PatientID, as after de-identification") as caught:
+        load(tmp_path)
+    ways = r"group=study \(6 groups\), group=series \(12 groups\), group=folder \(6 groups\)"
+    assert re.search(ways, str(caught.value))
+    assert "ANONYMOUS" not in str(caught.value)
+
+
+def test_one_patient_id_in_all_splits_of_a_release_is_a_note_to_its_audit(tmp_path: Path) -> None:
+    for split in ("train", "val", "test"):
+        anonymous(tmp_path / split, studies=2)
+    with pytest.raises(UserError, match="all 24 files have the same PatientID"):
+        load(tmp_path)
+    released = load_manifest(f"dicom:path={tmp_path}", DATA, seed=0, as_released=True)
+    assert "All 24 files have the same PatientID, as after de-identification." in released.notes
+
+
+@pytest.mark.parametrize(("by", "groups"), [("study", 6), ("series", 12), ("folder", 6)])
+def test_images_are_kept_together_by_study_series_or_folder(tmp_path: Path, by: str, groups: int) -> None:
+    anonymous(tmp_path)
+    manifest = load(tmp_path, f",group={by}")
+    assert manifest.groups == by
+    assert manifest.table["group"].nunique() == groups
+    assert (manifest.table.groupby("group")["split"].nunique() == 1).all()
+    assert manifest.table["group"].str.fullmatch("[0-9a-f]{16}").all()
+    assert (
+        f"The images are kept together by {by}: that the splits keep patients apart cannot be shown." in manifest.notes
+    )
+
+
+def test_an_unlabelled_set_of_one_patient_is_no_mistake(tmp_path: Path) -> None:
+    for number in range(4):
+        write_dicom(tmp_path / f"{number}.dcm", picture(), patient="ANONYMOUS")
+    assert len(load(tmp_path).table) == 4
+
+
+def test_what_cannot_be_decoded_is_found_before_training(tmp_path: Path) -> None:
+    fill(tmp_path)
+    jpeg = write_dicom(tmp_path / "ill" / "jpeg.dcm", picture().astype(np.uint16), BitsStored=12, HighBit=11)
+    jpeg.PixelData = encapsulate([bytes(100)])
+    jpeg["PixelData"].is_undefined_length = True
+    jpeg.file_meta.TransferSyntaxUID = JPEGExtended12Bit
+    jpeg.save_as(tmp_path / "ill" / "jpeg.dcm")
+    write_dicom(tmp_path / "ill" / "slope.dcm", picture(), RescaleSlope=0, RescaleIntercept=0)
+    write_dicom(tmp_path / "well" / "hsv.dcm", picture(), PhotometricInterpretation="HSV")
+    with pytest.raises(UnusableFilesError) as caught:
+        load(tmp_path)
+    for message in (
+        "3 of 35 files cannot be used",
+        "is compressed as JPEG Extended of 12 bits, which nothing installed decodes",
+        "has the rescale slope 0",
+        "has a photometric interpretation that is not read",
+    ):
+        assert message in str(caught.value)
+    assert [path.name for path in caught.value.paths] == ["jpeg.dcm", "slope.dcm", "hsv.dcm"]
+
+
+def test_files_without_preamble_are_read_like_others(tmp_path: Path) -> None:
+    fill(tmp_path)
+    for number, path in enumerate(sorted(tmp_path.rglob("*.dcm"))):
+        content = path.read_bytes()
+        path.write_bytes(content[content.index(b"\x08\x00\x16\x00") :])
+        if number % 2:
+            path.rename(path.with_suffix(""))
+    assert len(load(tmp_path).table) == 32
 
 
 def test_copies_of_a_file_are_counted_and_keep_their_own_id(tmp_path: Path) -> None:
@@ -164,6 +335,15 @@ def test_folders_that_are_patients_are_not_taken_for_classes(tmp_path: Path) -> 
     assert not secrets_in(str(caught.value).replace(str(tmp_path), ""))
 
 
+def test_classes_of_one_patient_id_each_are_grouped_by_study_if_asked_for(tmp_path: Path) -> None:
+    for number in range(12):
+        kind = ("ill", "well")[number % 2]
+        write_dicom(tmp_path / kind / f"{number}.dcm", picture(), patient=f"ANON-{number % 2}")
+    with pytest.raises(UserError, match="its folders are patients, not classes"):
+        load(tmp_path)
+    assert load(tmp_path, ",group=study").table["group"].nunique() == 12
+
+
 def test_all_bad_files_are_named_by_their_place_and_not_by_their_name(tmp_path: Path) -> None:
     fill(tmp_path)
     folder = tmp_path / "ill" / "Zimmermann_0"
@@ -180,7 +360,8 @@ def test_all_bad_files_are_named_by_their_place_and_not_by_their_name(tmp_path: 
     with pytest.raises(UserError) as caught:
         load(tmp_path)
     message = str(caught.value).replace(str(tmp_path), "")
-    assert re.search(r"file \d+ of 37 is not a DICOM file; file \d+ of 37 is not a DICOM file; file", message)
+    assert "5 of 37 files cannot be used" in message
+    assert re.search(r"file 3 \(4 bytes\) is not a DICOM file; file 4 \(0 bytes\) is not a DICOM file; file 5", message)
     assert message.count("is of an image and holds no pixels") == 2
     assert "is compressed as MPEG2" in message
     assert not secrets_in(message)
