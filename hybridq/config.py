@@ -183,6 +183,22 @@ def _class_name(value: Any) -> Any:
     return str(value) if isinstance(value, int) else value
 
 
+def _levels(given: Any) -> Any:
+    if given in ("auto", "full") or isinstance(given, tuple):
+        return given
+    numbers = given if isinstance(given, list) else []
+    if (
+        len(numbers) != 2
+        or any(type(level) not in (int, float) for level in numbers)
+        or not (0 <= numbers[0] < numbers[1] <= 65535)
+    ):
+        raise ValueError("expected auto, full or [low, high] with 0 <= low < high <= 65535, levels of 16 bits")
+    return tuple(map(float, numbers))
+
+
+IntensityRange = Annotated[Literal["auto", "full"] | tuple[float, float], BeforeValidator(_levels)]
+
+
 class Data(Section):
     """The labelled images."""
 
@@ -210,6 +226,9 @@ class Data(Section):
     """Decides the splits that are drawn; None: the run's seed does."""
     splits: str | None = None
     """A split manifest, a CSV file with the columns id, group and split, that replaces the source's splits."""
+    range: IntensityRange = "auto"
+    """The intensities that are brought to 0 and 1. ``auto``: those that the training images use, where they have 16
+    bits and use less than half of the scale; else the whole scale, as ``full``. ``[low, high]``: levels of 16 bits."""
 
 
 OF_SOURCE: Final = ("splits", "classes", "positive", "columns")

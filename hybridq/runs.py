@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from hybridq.config import Experiment, dump_experiment, load_experiment
+from hybridq.data.intensity import Intensity
 from hybridq.errors import UserError
 from hybridq.files import write_json, write_text
 
@@ -103,6 +104,10 @@ class Run:
         by = f" ({chosen['by']})" if chosen else ""
         rates = f"sensitivity is its share that is found, specificity that of {negative}"
         return f"The positive class is {positive}{by}: {rates}."
+
+    def intensity(self) -> Intensity:
+        """How its training images use the scale of their files, and what is brought to 0–1."""
+        return Intensity.of_json(self.read_json("data.json").get("intensity", {}))
 
     def read_splits(self) -> pd.DataFrame:
         """splits.csv with columns id, group, split, label, and true_0, true_1, … where an image has several labels."""

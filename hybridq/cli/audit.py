@@ -27,6 +27,10 @@ Near = Annotated[
         help="Whitened correlation above which two images are near duplicates.",
     ),
 ]
+ShowNames = Annotated[
+    bool,
+    typer.Option("--show-names", help="Name files that cannot be used, on the terminal alone: names may be patients'."),
+]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of splits that are drawn.")]
 MARKS = {"leak": ("LEAK", "bold red"), "problem": ("problem", "yellow"), "note": ("note", "cyan")}
 
@@ -40,24 +44,27 @@ def audit(
     splits: Splits = None,
     near: Near = 0.85,
     seed: Seed = 0,
+    show_names: ShowNames = False,
 ) -> None:
     """Look for duplicates across splits, shortcuts and bad images; exit code 1 when a leak is found."""
     from functools import partial
 
-    from hybridq.cli.console import announce, bars, working
+    from hybridq.cli.console import announce, bars, name_files, names_of_unusable_files, working
     from hybridq.data.sources import load_manifest
     from hybridq.files import write_json
 
     with working("loading"):
         from hybridq.data.audit import judge, look, shared_test_set
     data = _data(source, splits)
-    with bars() as progress:
+    with names_of_unusable_files(show_names), bars() as progress:
         manifest = load_manifest(source, data, seed, as_released=True)
         seen = look(manifest, progress, threshold=near)
         load = partial(load_manifest, data=data, seed=seed, as_released=True)
         found = judge(seen, () if splits else shared_test_set(manifest, seen.facts, load, progress))
         loaded = None if splits else _as_loaded(source, seed, seen, progress)
     _print(found, manifest, splits)
+    if show_names and seen.facts.unreadable:
+        name_files([Path(manifest.table["path"].iloc[index]) for index in seen.facts.unreadable])
     if loaded is not None:
         _print_loaded(loaded)
     if json is not None:

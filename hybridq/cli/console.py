@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
@@ -19,6 +20,8 @@ from rich.progress import (
 )
 from rich.status import Status as Spinner
 from rich.text import Text
+
+from hybridq.errors import UnusableFilesError, printable
 
 if TYPE_CHECKING:
     from backends.ibm.execution import Status
@@ -58,6 +61,26 @@ def bars() -> Iterator[Bars]:
 def working(what: str) -> AbstractContextManager[object]:
     """A spinner beside ``what`` on a terminal, for what has no steps to count."""
     return console.status(what) if console.is_terminal else nullcontext()
+
+
+@contextmanager
+def names_of_unusable_files(asked: bool) -> Iterator[None]:
+    """Where files cannot be used and their names are ``asked`` for: names on a terminal, and nowhere else."""
+    try:
+        yield
+    except UnusableFilesError as error:
+        if asked:
+            name_files(error.paths)
+        raise
+
+
+def name_files(paths: Sequence[Path]) -> None:
+    """Names, which may be those of patients: on a terminal alone, not into a file or a pipe."""
+    if not console.is_terminal:
+        announce("--show-names: names of files are shown on a terminal alone")
+        return
+    for path in paths:
+        announce(f"  {printable(str(path))}")
 
 
 def announce(line: str) -> None:

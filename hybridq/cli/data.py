@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hybridq.cli.audit import audit, split
+from hybridq.cli.audit import ShowNames, audit, split
 
 if TYPE_CHECKING:
     from hybridq.data.manifest import Manifest, Progress
@@ -52,20 +52,25 @@ def show(
     ] = False,
     splits: Annotated[Path | None, typer.Option(help="A split manifest (CSV) in place of the source's splits.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of splits that the source does not bring.")] = 0,
+    show_names: ShowNames = False,
 ) -> None:
     """Show what a source holds: images by class and split, groups, sizes, and what is known to be wrong."""
     from functools import partial
 
-    from hybridq.cli.console import bars
+    from hybridq.cli.console import bars, names_of_unusable_files
     from hybridq.config import Data
+    from hybridq.data.intensity import choose_range, describe, measure
     from hybridq.data.sources import load_manifest
 
     data = Data(source=source, splits=None if splits is None else str(splits))
-    with bars() as progress:
+    with names_of_unusable_files(show_names), bars() as progress:
         checking = partial(progress, "checking the images")
         manifest = load_manifest(source, data, seed, progress=checking, as_released=as_released)
         sizes = _sizes(manifest, partial(progress, "reading the sizes"))
-    _print(manifest, sizes)
+        training = manifest.part("train")
+        measured = measure(manifest, training, progress=partial(progress, "measuring intensities"))
+    intensities = "unknown" if measured is None else describe(measured, choose_range("auto", measured))
+    _print(manifest, sizes, intensities)
 
 
 @app.command()
@@ -92,7 +97,7 @@ def _presence(info: SourceInfo) -> str:
     return f"not in {info.place}" + ("; `download`" if info.downloadable else "")
 
 
-def _print(manifest: Manifest, sizes: str) -> None:
+def _print(manifest: Manifest, sizes: str, intensities: str) -> None:
     from rich.table import Column, Table
 
     from hybridq.cli.console import announce, console
@@ -111,6 +116,7 @@ def _print(manifest: Manifest, sizes: str) -> None:
         "task": str(manifest.task) if manifest.labelled else "none, the images have no labels",
         "groups": f"{grouped.nunique():,} × {manifest.groups}, {len(grouped):,} images" if len(grouped) else "none",
         "size": sizes,
+        "range": intensities,
         "modality": ", ".join(sorted(set(manifest.table["modality"]) - {""})) or "unknown",
         "simulated": "yes" if manifest.simulated else "",
     }

@@ -47,6 +47,14 @@ def evaluate(
             help="Test on another source with the same classes (another centre, say), as it is: nothing is trained.",
         ),
     ] = None,
+    intensity_range: Annotated[
+        str | None,
+        typer.Option(
+            "--range",
+            metavar="own",
+            help="With --data: bring its images to their own range of intensities in place of the run's.",
+        ),
+    ] = None,
     shots: Annotated[int | None, typer.Option(help="Shots of every circuit; the same as shots= in the name.")] = None,
     resilience: Annotated[
         int | None,
@@ -105,6 +113,8 @@ def evaluate(
     yes: Yes = False,
 ) -> None:
     """Evaluate the trained weights on a backend; on hardware the same command continues what was interrupted."""
+    if intensity_range not in (None, "own"):
+        raise UserError(f"--range {intensity_range}: allowed is own")
     name = with_options(
         backend,
         shots=shots,
@@ -131,6 +141,7 @@ def evaluate(
         submission=submission,
         replace_q=replace_q,
         data=data,
+        own_range=intensity_range == "own",
     )
     if folder is not None:
         metrics_table(folder)
@@ -148,13 +159,14 @@ def evaluate_on(
     submission: Submission | None = None,
     replace_q: str | None = None,
     data: str | None = None,
+    own_range: bool = False,
 ) -> Path | None:
     """Run one evaluation with progress, or find it on disk; its folder, or None where it was not to be finished."""
     from backends.names import parse_name
 
     submission = submission or Submission()
     if parse_name(backend).kind == "ibm":
-        for option, given in (("--replace-q", replace_q), ("--data", data)):
+        for option, given in (("--replace-q", replace_q), ("--data", data), ("--range own", own_range or None)):
             if given is not None:
                 raise UserError(f"{option} is for simulated backends; {backend} is hardware")
         from hybridq.cli.hardware import evaluate_on_hardware
@@ -170,7 +182,14 @@ def evaluate_on(
         from hybridq.evaluation.evaluate import evaluate as run_evaluation
         from hybridq.evaluation.evaluate import plan_evaluation
     plan = plan_evaluation(
-        run, backend, split=split, limit=limit, stratified=stratified, replace_q=replace_q, data=data
+        run,
+        backend,
+        split=split,
+        limit=limit,
+        stratified=stratified,
+        replace_q=replace_q,
+        data=data,
+        own_range=own_range,
     )
     if plan.finished:
         announce(f"{plan.label}: on disk already ({plan.folder})")

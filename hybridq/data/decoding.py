@@ -136,6 +136,12 @@ def as_sixteen_bits(pixels: Pixels) -> NDArray[np.uint16]:
     return deep if pixels.dtype == np.uint16 else deep * np.uint16(EIGHT_TO_SIXTEEN)
 
 
+def bring_to(pixels: Pixels, low: float, high: float) -> NDArray[np.uint16]:
+    """The same images with the levels ``low`` and ``high`` (of 16 bits) at 0 and 65535, clipped."""
+    share = (as_sixteen_bits(pixels).astype(np.float32) - np.float32(low)) / np.float32(high - low)
+    return np.rint(np.clip(share, 0, 1) * 65535).astype(np.uint16)
+
+
 def _read(path: Path) -> tuple[bytes, int]:
     """The bytes of a file and the time of its last change, taken first so that a change meanwhile is seen later."""
     try:

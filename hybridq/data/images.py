@@ -12,7 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hybridq.config import Data
-from hybridq.data.decoding import File, Pixels, Unreadable, as_sixteen_bits, decode_then, fit
+from hybridq.data.decoding import File, Pixels, Unreadable, as_sixteen_bits, bring_to, decode_then, fit
+from hybridq.data.intensity import Levels
 from hybridq.data.manifest import Manifest, Progress
 from hybridq.data.parallel import map_in_order
 from hybridq.errors import UserError
@@ -28,18 +29,23 @@ class Images:
     """Images of one depth, read as they are asked for: ``images[positions]`` is an array (n, C, H, W).
 
     ``pixels`` is an array (N, C, H, W) of uint8 or uint16, in memory or mapped from a file; ``positions`` are the rows
-    of it that this view shows, in order (default: all).
+    of it that this view shows, in order (default: all). With ``levels`` they come as uint16, these two (of 16 bits) at
+    0 and 65535.
     """
 
-    def __init__(self, pixels: Pixels, positions: NDArray[np.int64] | None = None) -> None:
+    def __init__(
+        self, pixels: Pixels, positions: NDArray[np.int64] | None = None, levels: Levels | None = None
+    ) -> None:
         self._pixels = pixels
         self._positions = np.arange(len(pixels)) if positions is None else np.asarray(positions, np.int64)
+        self._levels = levels
 
     def __len__(self) -> int:
         return len(self._positions)
 
     def __getitem__(self, positions: slice | Sequence[int] | NDArray[Any]) -> Pixels:
-        return self._pixels[self._positions[positions]]
+        chosen = self._pixels[self._positions[positions]]
+        return chosen if self._levels is None else bring_to(chosen, *self._levels)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -49,11 +55,15 @@ class Images:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return self._pixels.dtype
+        return self._pixels.dtype if self._levels is None else np.dtype(np.uint16)
 
     def view(self, positions: slice | Sequence[int] | NDArray[Any]) -> Images:
         """These images only; nothing is read."""
-        return Images(self._pixels, self._positions[positions])
+        return Images(self._pixels, self._positions[positions], self._levels)
+
+    def brought_to(self, levels: Levels | None) -> Images:
+        """The same images with other levels at the ends of the scale; None is the scale of their files."""
+        return Images(self._pixels, self._positions, levels)
 
     def chunks(self, size: int = 1024) -> Iterator[Pixels]:
         """All images in order, some at a time."""

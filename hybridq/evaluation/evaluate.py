@@ -18,7 +18,8 @@ from backends import open_backend
 from backends.contract import Backend, CircuitProgram, CompiledCircuit
 from backends.names import parse_name
 from backends.record import versions
-from hybridq.data.images import read_files
+from hybridq.data.images import Images, read_files
+from hybridq.data.intensity import Levels
 from hybridq.data.transforms import to_float
 from hybridq.errors import UserError
 from hybridq.evaluation.explanations import save_explanations
@@ -79,16 +80,18 @@ def plan_evaluation(
     stratified: bool = False,
     replace_q: str | None = None,
     data: str | None = None,
+    own_range: bool = False,
 ) -> Evaluation:
     """Open the backend and choose the images; nothing is run or written.
 
     ``limit`` takes that many images, drawn with the run's seed, as in :func:`choose_images`. ``replace_q`` is one of
     ``INTERVENTIONS``; since the training mean is of the noiseless simulator, q replaced by it is one evaluation, of
-    ``aer``, whichever backend is named. ``data`` is another source than the run's, with the same classes.
+    ``aer``, whichever backend is named. ``data`` is another source than the run's, with the same classes;
+    ``own_range`` brings its images to their own range of intensities in place of the run's.
 
     Raises :class:`UserError` when the data no longer hold the run's images, when the split does not exist or when the
     limit leaves a class empty, for hardware, for ``replace_q`` of a model that has no q, and for ``data`` with another
-    task or other classes.
+    task, other classes or intensities far outside of the run's.
     """
     experiment = run.experiment()
     if parse_name(backend_name).kind == "ibm":
@@ -102,11 +105,13 @@ def plan_evaluation(
             raise UserError(f"{run.folder}: its model has neither a circuit nor anything in its place, so no q")
         if replace_q == "mean":
             backend = open_backend(NOISELESS, seed=experiment.seed)
+    if own_range and data is None:
+        raise UserError("--range own is for --data: the images of the run are brought to its range")
     if data is None:
         selection = choose_images(run, split, limit, stratified)
         locate(run, selection)
     else:
-        selection = choose_elsewhere(run, data, split, limit, stratified)
+        selection = choose_elsewhere(run, data, split, limit, stratified, own_range=own_range)
     key = {
         "backend": backend.name,
         "split": split,
@@ -120,6 +125,8 @@ def plan_evaluation(
         key["replace_q"] = replace_q
     if data is not None:
         key["data"] = data
+    if own_range:
+        key["range"] = "own"
     folder = run.evaluations / folder_name(intervened(backend.name, replace_q), key_of(key))
     return Evaluation(run, backend, program, selection, folder, replace_q)
 
@@ -191,7 +198,7 @@ def predict_files(run: Run, paths: list[Path]) -> pd.DataFrame:
     """
     model = load_model(run)
     classes, task = run.classes(), task_named(run.task())
-    images = read_files(paths, run.experiment().data)
+    images = Images(read_files(paths, run.experiment().data)).brought_to(run.intensity().range)[:]
     with torch.inference_mode():
         probabilities = objective_of(run.task()).probabilities(model(to_float(images)).double()).numpy()
     result = pd.DataFrame({"image": [str(path) for path in paths]})
@@ -200,12 +207,12 @@ def predict_files(run: Run, paths: list[Path]) -> pd.DataFrame:
 
 
 _Angles = tuple[torch.Tensor, NDArray[np.float64]]
-_last_angles: dict[tuple[str, str | None, tuple[str, ...]], _Angles] = {}
+_last_angles: dict[tuple[str, str | None, Levels | None, tuple[str, ...]], _Angles] = {}
 """Features and angles of the last weights and samples: they do not depend on the backend."""
 
 
 def _angles(run: Run, selection: Selection, model: Classifier, progress: Progress) -> _Angles:
-    key = (weights_digest(run), selection.source, tuple(selection.ids))
+    key = (weights_digest(run), selection.source, selection.levels, tuple(selection.ids))
     if key not in _last_angles:
         _last_angles.clear()
         h = features_of(run, model, images_of(run, selection, progress), progress, "computing angles")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from hybridq.config import Data
 from hybridq.data.cache import open_images
 from hybridq.data.images import Images
+from hybridq.data.intensity import FULL, Levels, Measured, carried_over, far_outside, measure, named
 from hybridq.data.manifest import Manifest
 from hybridq.data.sources import load_manifest
 from hybridq.errors import UserError
@@ -24,11 +25,19 @@ Progress = Callable[[str, int, int], None]
 
 
 def choose_elsewhere(
-    run: Run, source: str, split: str = "test", limit: int | None = None, stratified: bool = False
+    run: Run,
+    source: str,
+    split: str = "test",
+    limit: int | None = None,
+    stratified: bool = False,
+    *,
+    own_range: bool = False,
 ) -> Selection:
     """Images of another source, on which the run's weights are tested as they are: another hospital's, say.
 
-    Raises :class:`UserError` where its task or classes are not the run's, and as :func:`choose_images`.
+    They are brought to the run's range of intensities, or with ``own_range`` to their own. Raises :class:`UserError`
+    where its task or classes are not the run's, where its intensities lie far outside of the run's, and as
+    :func:`choose_images`.
     """
     manifest = _manifest(_data(run, source), run.experiment().split_seed, run.classes(), again=False)
     if not manifest.labelled:
@@ -39,7 +48,8 @@ def choose_elsewhere(
             f"--data {source}: {theirs[0]} with {', '.join(theirs[1])}; the run decides {ours[0]} with "
             f"{', '.join(ours[1])}, and both must be the same"
         )
-    return choose_from(run, manifest.listing(), source, split, limit, stratified, source)
+    levels = _levels_elsewhere(run, manifest, own_range)
+    return choose_from(run, manifest.listing(), source, split, limit, stratified, source, levels)
 
 
 def locate(run: Run, selection: Selection) -> tuple[Manifest, NDArray[np.int64]]:
@@ -62,9 +72,8 @@ def locate(run: Run, selection: Selection) -> tuple[Manifest, NDArray[np.int64]]
 def images_of(run: Run, selection: Selection, progress: Progress) -> Images:
     """The chosen images, in their order; raises :class:`UserError` as :func:`locate`."""
     manifest, positions = locate(run, selection)
-    return open_images(manifest, _data(run, selection.source), progress=partial(progress, "decoding images")).view(
-        positions
-    )
+    images = open_images(manifest, _data(run, selection.source), progress=partial(progress, "decoding images"))
+    return images.view(positions).brought_to(selection.levels or run.intensity().range)
 
 
 def features_of(run: Run, model: Classifier, images: Images, progress: Progress, what: str) -> torch.Tensor:
@@ -83,6 +92,32 @@ def _data(run: Run, source: str | None) -> Data:
     if source is None:
         return data
     return data.model_copy(update={"source": source, "splits": None, "positive": None, "columns": None})
+
+
+def _levels_elsewhere(run: Run, manifest: Manifest, own: bool) -> Levels | None:
+    """The levels of ``manifest`` that become 0 and 1, if they are not the run's."""
+    ours = run.intensity()
+    if ours.bits is None:
+        if own:
+            raise UserError(f"--range own: {run.folder} was trained before runs kept their range of intensities")
+        return None
+    theirs = _measured(manifest)
+    if theirs is None:
+        return None
+    if own:
+        return carried_over(ours, theirs.levels)
+    here = ours.percentiles or FULL
+    if 16 in (ours.bits, theirs.bits) and far_outside(here, theirs.levels):
+        raise UserError(
+            f"--data {manifest.source}: its images use {named(theirs.levels)}, those that the run was trained on "
+            f"{named(here)} (of 65,535), so that they would not look alike; --range own brings them to their own range"
+        )
+    return None
+
+
+@lru_cache(maxsize=1)
+def _measured(manifest: Manifest) -> Measured | None:
+    return measure(manifest, manifest.table)
 
 
 @lru_cache(maxsize=1)

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hybridq.data.intensity import Levels
 from hybridq.errors import UserError
 from hybridq.evaluation.tasks import Task, task_named
 from hybridq.files import write_json
@@ -39,6 +40,8 @@ class Selection:
     """Names of classes or labels."""
     source: str | None = None
     """Where they are not of the run's own data: the source they are of."""
+    levels: Levels | None = None
+    """Where they are not brought to the run's range of intensities: the levels that become 0 and 1."""
 
     @property
     def ids(self) -> list[str]:
@@ -63,6 +66,7 @@ def choose_from(
     limit: int | None,
     stratified: bool,
     source: str | None = None,
+    levels: Levels | None = None,
 ) -> Selection:
     """The same from any table with the columns of splits.csv; ``where`` names it in errors."""
     wanted = splits[splits["split"] == split]
@@ -79,7 +83,7 @@ def choose_from(
             raise UserError(f"the images of split {split} {lack}")
         advice = "choose more" if stratified or limit < len(classes) else "choose more, or add --stratified"
         raise UserError(f"--limit {limit}: the chosen images of split {split} {lack}; {advice}")
-    return Selection(split, about, wanted.reset_index(drop=True), task, classes, source)
+    return Selection(split, about, wanted.reset_index(drop=True), task, classes, source, levels)
 
 
 def weights_digest(run: Run) -> str:
@@ -132,6 +136,7 @@ def write_evaluation(
         "samples": len(table),
         "selection": selection.about,
         **({} if selection.source is None else {"data": selection.source}),
+        **({} if selection.levels is None else {"range": {"of": "own", "levels": list(selection.levels)}}),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")

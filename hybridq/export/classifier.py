@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from backends import open_backend
 from backends.names import parse_name
+from hybridq.data.intensity import FULL, Levels
 from hybridq.errors import UserError
 from hybridq.models import Classifier
 from hybridq.models.objective import objective_of
@@ -27,14 +28,21 @@ Values = Callable[[Tensor], Tensor]
 
 
 class ImageClassifier(nn.Module):
-    """Images (N, C, S, S), float32 in [0, 1], to probabilities (N, classes or labels), float32."""
+    """Images (N, C, S, S), float32 in [0, 1], to probabilities (N, classes or labels), float32.
 
-    def __init__(self, model: Classifier, task: str) -> None:
+    1 is the largest value of the files; the run's range of intensities is applied here.
+    """
+
+    def __init__(self, model: Classifier, task: str, levels: Levels | None) -> None:
         super().__init__()
         self.model = model
         self._objective = objective_of(task)
+        self._range = None if levels is None else (levels[0] / FULL[1], levels[1] / FULL[1])
 
     def forward(self, images: Tensor) -> Tensor:
+        if self._range is not None:
+            low, high = self._range
+            images = ((images - low) / (high - low)).clamp(0, 1)
         return self._objective.probabilities(self.model(images)).float()
 
 
@@ -92,7 +100,8 @@ def without_qiskit(run: Run, layer: FittedLayer | None) -> ImageClassifier:
     if layer is not None:
         model.circuit = Surrogate(layer.surrogate.coefficients.float())
     # Files hold weights in the usual order of their axes, whatever layout is fastest here.
-    return ImageClassifier(model, run.task()).eval().requires_grad_(False).to(memory_format=torch.contiguous_format)
+    classifier = ImageClassifier(model, run.task(), run.intensity().range).eval().requires_grad_(False)
+    return classifier.to(memory_format=torch.contiguous_format)
 
 
 class Reference:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from backends.names import parse_name
 from hybridq.data.images import Images
+from hybridq.data.intensity import FULL
 from hybridq.data.transforms import to_float
 from hybridq.errors import UserError
 from hybridq.evaluation.images import Progress, images_of
@@ -188,7 +189,8 @@ def _write_classifier(
             write(program, partial, about)
             module = read(partial)
             progress(f"writing {path.name}", 1, 1)
-            computed = _probabilities(module, images, f"checking {path.name}", progress)
+            # Files take the scale of image files; the range of the run is in them.
+            computed = _probabilities(module, images.brought_to(None), f"checking {path.name}", progress)
             difference = _largest(computed, probabilities, PROBABILITY_TOLERANCE, path)
         changed = (decide(computed.numpy()) != decide(expected)).reshape(len(computed), -1).any(axis=1)
         files.append(Written(path, "probabilities", difference, int(changed.sum())))
@@ -217,13 +219,16 @@ def _largest(computed: Tensor, expected: Tensor, tolerance: float, path: Path) -
 
 def _about(run: Run, layer: FittedLayer | None) -> dict[str, Any]:
     """What a file says about itself."""
-    data = run.experiment().data
+    data, levels = run.experiment().data, run.intensity().range
+    images = {"channels": data.channels, "size": data.size, "range": [0, 1], "type": "float32"}
+    if levels is not None:  # applied in the file; said, so that it can be checked
+        images["levels_brought_to_0_and_1"] = [level / FULL[1] for level in levels]
     return {
         "made_by": f"hybridq-medical {version('hybridq-medical')}",
         "run": run.folder.resolve().name,
         "weights": weights_digest(run),
         "backend": NOISELESS if layer is None else layer.backend,
-        "images": {"channels": data.channels, "size": data.size, "range": [0, 1], "type": "float32"},
+        "images": images,
         "task": run.task(),
         "classes": list(run.classes()),
         "note": "Research software, not a medical device.",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,17 @@ from hybridq.data.cache import open_images
 from hybridq.data.decoding import as_sixteen_bits
 from hybridq.data.drawing import draw_by_class, draw_by_labels
 from hybridq.data.images import Images
+from hybridq.data.intensity import (
+    FULL,
+    Intensity,
+    Levels,
+    Measured,
+    choose_range,
+    describe,
+    is_narrow,
+    measure,
+    named,
+)
 from hybridq.data.manifest import Manifest
 from hybridq.data.sources import load_manifest
 from hybridq.data.transforms import intensity_statistics
@@ -48,17 +60,23 @@ class Prepared:
     unlabelled: Images
     mean: float
     std: float
+    intensity: Intensity
     leaks: tuple[str, ...] = ()
     """What the audit has against the splits, a sentence each."""
 
 
 def prepare(
-    experiment: Experiment, progress: Progress, *, allow_leaks: bool = False, classes: tuple[str, ...] | None = None
+    experiment: Experiment,
+    progress: Progress,
+    *,
+    allow_leaks: bool = False,
+    classes: tuple[str, ...] | None = None,
+    intensity: Intensity | None = None,
 ) -> Prepared:
     """Load what training needs. Raises :class:`UserError` for everything that is wrong with the data.
 
     That includes splits that leak, unless ``allow_leaks``, and two classes of which neither is known to be the positive
-    one. ``classes`` are those of a run that is continued.
+    one. ``classes`` and ``intensity`` are those of a run that is continued.
     """
     data, pretrain = experiment.data, experiment.pretrain
     checking = partial(progress, "checking the images")
@@ -84,13 +102,27 @@ def prepare(
     start = experiment.train.start
     if start is not None:
         check_start(experiment, manifest)
+        intensity = intensity or Run(Path(start)).intensity()
         notes.append(f"The weights were trained in another run before ({start}).")
 
     def load(of: Manifest, split: str, what: str) -> Images:
         return open_images(of, data, split=split, progress=partial(progress, f"decoding {what}"))
 
+    def uses(of: Manifest, images: Images) -> Measured | None:
+        if images.dtype == np.uint8:
+            return Measured(8, FULL)
+        return measure(of, of.part("train"), progress=partial(progress, "measuring intensities"))
+
     training_images = load(manifest, "train", "images")
+    if intensity is None:
+        measured = uses(manifest, training_images)
+        intensity = _intensity(data.range, measured)
+        notes += _said_of_intensity(measured, intensity)
     validation_images = load(manifest, "validation", "images")
+    held_out = [validation_images, load(manifest, "test", "images")]
+    training_images, validation_images = (
+        images.brought_to(intensity.range) for images in (training_images, validation_images)
+    )
     unlabelled = training_images
     if pretrain.data is not None and pretrain.epochs and pretrain.encoder is None and start is None:
         other = load_manifest(
@@ -98,9 +130,14 @@ def prepare(
             data.model_copy(update={"source": pretrain.data, **dict.fromkeys(OF_SOURCE)}),
             experiment.split_seed,
         )
-        unlabelled, removed = _without(
-            load(other, "train", "unlabelled images"), [validation_images, load(manifest, "test", "images")]
-        )
+        unlabelled, removed = _without(load(other, "train", "unlabelled images"), held_out)
+        theirs = choose_range(data.range, uses(other, unlabelled))
+        unlabelled = unlabelled.brought_to(theirs)
+        if theirs != intensity.range:
+            notes.append(
+                f"The images of {pretrain.data} are brought to 0–1 by their own range "
+                f"({'the whole scale' if theirs is None else named(theirs)})."
+            )
         if removed:
             notes.append(
                 f"{removed} images of {pretrain.data} were left out of pretraining: identical to validation or test "
@@ -109,6 +146,9 @@ def prepare(
     if pretrain.encoder is not None:
         _check_encoder(pretrain.encoder, manifest)
         notes.append(f"The encoder was pretrained in another run ({pretrain.encoder}).")
+        if (theirs := Run(Path(pretrain.encoder)).intensity().range) != intensity.range:
+            brought = "the whole scale" if theirs is None else named(theirs)
+            notes.append(f"In that run other intensities were brought to 0–1: {brought}.")
     mean, std = intensity_statistics(training_images)
     labelled = _labelled(manifest, data.label_fraction, experiment.seed)
     if len(labelled) < len(training_images):
@@ -125,6 +165,7 @@ def prepare(
         unlabelled,
         mean,
         std,
+        intensity,
         tuple(leaks),
     )
 
@@ -171,7 +212,7 @@ def write_data(run: Run, prepared: Prepared) -> None:
             "counts": manifest.counts().T.to_dict(),
             "notes": list(prepared.notes),
             "leaks": list(prepared.leaks),
-            "intensity": {"mean": prepared.mean, "std": prepared.std},
+            "intensity": {"mean": prepared.mean, "std": prepared.std, **prepared.intensity.as_json()},
         },
     )
 
@@ -180,6 +221,21 @@ def _positive(manifest: Manifest) -> dict[str, dict[str, str]]:
     if manifest.task != "binary":
         return {}
     return {"positive": {"class": manifest.classes[1], "by": manifest.positive_by}}
+
+
+def _intensity(asked: Literal["auto", "full"] | Levels, measured: Measured | None) -> Intensity:
+    chosen = choose_range(asked, measured)
+    if measured is None or measured.bits == 8:
+        return Intensity(8, None, chosen)
+    return Intensity(16, measured.levels, chosen)
+
+
+def _said_of_intensity(measured: Measured | None, intensity: Intensity) -> list[str]:
+    """A sentence where the scale of the files is not the one of the network, or is hardly used."""
+    if measured is None or (intensity.range is None and (measured.bits == 8 or not is_narrow(measured.levels))):
+        return []
+    absolute = "; brightness, noise and clipping of the augmentation are absolute" if intensity.range is None else ""
+    return [f"Intensities of the training images: {describe(measured, intensity.range)} (data.range){absolute}."]
 
 
 def _without(images: Images, held_out: Sequence[Images]) -> tuple[Images, int]:

@@ -29,7 +29,7 @@ def check_start(experiment: Experiment, manifest: Manifest) -> None:
     run = open_run(Path(start))
     theirs = run.experiment()
     for section, ours, other in (("model", experiment.model, theirs.model), ("data", experiment.data, theirs.data)):
-        keys = set(type(ours).model_fields) - CHANGEABLE if section == "model" else {"size", "channels"}
+        keys = set(type(ours).model_fields) - CHANGEABLE if section == "model" else {"size", "channels", "range"}
         for key in sorted(keys):
             if (here := getattr(ours, key)) != (there := getattr(other, key)):
                 raise UserError(f"{where}: it was trained with {section}.{key} = {there!r}, here it is {here!r}")

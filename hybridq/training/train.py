@@ -58,9 +58,15 @@ def train(
     if done.config.exists() and create_run(root, experiment).finished:
         announce(f"{done.folder} is finished already")
         return done
-    begun = done.classes() if (done.folder / "data.json").is_file() else None
-    prepared = prepare(experiment, progress, allow_leaks=allow_leaks, classes=begun)
-    if begun is not None:
+    begun = (done.folder / "data.json").is_file()
+    prepared = prepare(
+        experiment,
+        progress,
+        allow_leaks=allow_leaks,
+        classes=done.classes() if begun else None,
+        intensity=done.intensity() if begun else None,
+    )
+    if begun:
         check_begun(done, prepared.manifest)
     objective = objective_of(str(prepared.manifest.task))
     objective.check(prepared.validation_labels, "validation")

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridq.data.audit import findings
+from hybridq.data.audit import findings, intensities
 from hybridq.data.audit.alike import Progress, find_alike
 from hybridq.data.audit.balance import Balance, balance
 from hybridq.data.audit.clusters import linked, of_equal
@@ -126,6 +126,8 @@ def judge(seen: Seen, others: tuple[Finding, ...] = ()) -> Audit:
         *findings.conflicts(seen),
         *findings.classes(balanced),
         *findings.shortcuts(probed, marks_by_class(manifest, facts)),
+        *intensities.mixed(seen),
+        *intensities.in_use(seen),
         *findings.pixels(seen),
         *findings.plain(seen),
     ]

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from hybridq.data.cache import cache_folder
 from hybridq.data.decoding import File, Pixels, Unreadable, decode_file, fit, luminance
 from hybridq.data.images import files_of, reporting
+from hybridq.data.intensity import levels_of
 from hybridq.data.manifest import Manifest, Progress
 from hybridq.data.parallel import map_in_order
 from hybridq.files import whole
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Raised when the same pixels give other facts."""
 THUMB: Final = 32
 """Side of the picture in which images are compared."""
@@ -37,6 +38,8 @@ FACT: Final = np.dtype(
         ("digest", "V16"),
         ("width", "<i4"),
         ("height", "<i4"),
+        ("bits", "u1"),
+        ("brightest", "<f4"),
         ("mean", "<f4"),
         ("lowest", "<f4"),
         ("highest", "<f4"),
@@ -46,7 +49,8 @@ FACT: Final = np.dtype(
         ("thumb", "u1", (THUMB, THUMB)),
     ]
 )
-"""Of one image: a digest that is equal exactly where the decoded pixels are; its size in pixels; intensities in [0, 1];
+"""Of one image: a digest that is equal exactly where the decoded pixels are; its size in pixels and depth; the
+upper of the levels it uses (``hybridq.data.intensity``), 0–65535; intensities in [0, 1];
 the share of its area that is constant lines at its edges; the share of bright pixels with a hard edge, as burned-in
 text has them; and itself in grey at two small sizes."""
 
@@ -114,6 +118,7 @@ def facts_of_pixels(pixels: Pixels) -> NDArray[np.void]:
     shape = "x".join(str(side) for side in (*pixels.shape, pixels.itemsize))
     fact["digest"] = hashlib.blake2b(shape.encode() + pixels.tobytes(), digest_size=16).digest()
     fact["height"], fact["width"] = grey.shape
+    fact["bits"], fact["brightest"] = 8 * grey.itemsize, levels_of(grey)[1]
     fact["mean"], fact["lowest"], fact["highest"] = scaled.mean(), scaled.min(), scaled.max()
     fact["border"], fact["text"] = _border(scaled), _text(scaled)
     for name, size in (("small", SMALL), ("thumb", THUMB)):
