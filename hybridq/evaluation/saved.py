@@ -55,9 +55,9 @@ class SavedEvaluation:
 
     @property
     def source(self) -> str | None:
-        """The source of its images; None where they are of the run's own data."""
+        """The source of its images, and how they were read; None where they are of the run's own data."""
         found: str | None = self.record.get("data")
-        return found
+        return f"{found} (its own range of intensities)" if "range" in self.record else found
 
     @property
     def images(self) -> str:

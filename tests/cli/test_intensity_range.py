@@ -127,6 +127,7 @@ def test_another_source_far_outside_is_refused_with_both_ranges_and_read_by_its_
     ]
     assert record["range"]["of"] == "own"
     assert 32768 < record["range"]["levels"][0] < record["range"]["levels"][1] < 34100
+    assert f"{source} (its own range of intensities)" in " ".join(answer.out.split())
 
 
 def test_a_similar_source_is_brought_to_the_runs_range(narrow: Path, hybridq: Command, tmp_path: Path) -> None:
