@@ -44,6 +44,8 @@ PREFIX: Final = slice(128, 132)
 """Where DICM stands in a file with a preamble."""
 FIRST_GROUPS: Final = (b"\x02\x00", b"\x08\x00")
 """With which a file without preamble begins."""
+LONG: Final = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
+"""VRs whose length has 32 bits."""
 
 Contrast = Literal["window", "VOI LUT", "bits stored", ""]
 """How grey values become intensities; "" for colour."""
@@ -99,10 +101,7 @@ def silent_pydicom() -> Iterator[None]:
 
 
 def looks_like_dicom(content: bytes) -> bool:
-    """Whether the first bytes of a file (at least 132, where there are as many) are those of a DICOM file.
-
-    A file without preamble begins with an element of group 2 or 8, of few bytes.
-    """
+    """Whether the first bytes of a file (at least 132, where there are as many) are those of a DICOM file."""
     return content[PREFIX] == b"DICM" or _lacks_preamble(content)
 
 
@@ -122,11 +121,26 @@ def read_header(path: Path, tags: Sequence[str], stop: Callable[..., bool]) -> A
 
 
 def _lacks_preamble(content: bytes) -> bool:
-    if content[PREFIX] == b"DICM" or len(content) < 16 or content[:2] not in FIRST_GROUPS:
+    """Whether the content begins with two elements of group 2 or 8, in order, as a file without preamble does."""
+    if content[PREFIX] == b"DICM" or content[:2] not in FIRST_GROUPS:
         return False
-    if content[4:6].isalpha() and content[4:6].isupper():  # an explicit VR
-        return True
-    return int.from_bytes(content[4:8], "little") <= 256
+    first = _element(content, 0)
+    second = None if first is None else _element(content, first[1])
+    return first is not None and second is not None and first[0] < second[0] and second[0][0] in (2, 8)
+
+
+def _element(content: bytes, at: int) -> tuple[tuple[int, int], int] | None:
+    """Tag of the little-endian element at a position, and where the next begins; None behind the end."""
+    header = content[at : at + 12]
+    if len(header) < 12:
+        return None
+    tag = int.from_bytes(header[:2], "little"), int.from_bytes(header[2:4], "little")
+    kind = header[4:6]
+    if not (kind.isalpha() and kind.isupper()):  # implicit: no VR
+        return tag, at + 8 + int.from_bytes(header[4:8], "little")
+    if kind in LONG:
+        return tag, at + 12 + int.from_bytes(header[8:12], "little")
+    return tag, at + 8 + int.from_bytes(header[6:8], "little")
 
 
 def _with_syntax(dataset: Any) -> Any:

@@ -316,6 +316,20 @@ def test_files_without_preamble_are_read_like_others(tmp_path: Path) -> None:
     assert len(load(tmp_path).table) == 32
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x08\x00" + bytes(200),
+        b"\x08\x00\x96\x01\x12\x00" * 40,
+        b"\x02\x00\x00\x00\x10\x00\x00\x00" + bytes(range(200)),
+    ],
+)
+def test_other_binary_files_are_not_taken_for_files_without_preamble(tmp_path: Path, content: bytes) -> None:
+    fill(tmp_path)
+    (tmp_path / "ill" / "weights.bin").write_bytes(content)
+    assert len(load(tmp_path).table) == 32
+
+
 def test_copies_of_a_file_are_counted_and_keep_their_own_id(tmp_path: Path) -> None:
     fill(tmp_path)
     original = sorted(tmp_path.rglob("*.dcm"))[0]
