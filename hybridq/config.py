@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import types
+import typing
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from types import NoneType
+from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 import yaml
 from pydantic import (
@@ -16,11 +19,14 @@ from pydantic import (
     Field,
     PlainSerializer,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
 from hybridq.config_keys import FIRST_KEYS
 from hybridq.errors import UserError
+from hybridq.yaml_text import parse_settings, parse_yaml, read_settings
 
 Range = tuple[float, float]
 Positive = Annotated[float, Field(gt=0)]
@@ -28,9 +34,57 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):
-    """A part of the configuration: unknown keys are refused, values are final."""
+    """A part of the configuration: unknown keys are refused, values are final.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    An empty section or list is the default one. True and false are no numbers (1 and 0 do stand for true and false),
+    and numbers are finite. A list may be written without brackets, as in ``1, 2``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_written(cls, given: Any, info: ValidationInfo) -> Any:
+        field = cls.model_fields[str(info.field_name)]
+        kinds = _kinds(field.annotation)
+        if (
+            given is None
+            and NoneType not in kinds
+            and any(issubclass(kind, (BaseModel, dict, tuple)) for kind in kinds)
+        ):
+            return {} if field.is_required() else field.get_default(call_default_factory=True)
+        if isinstance(given, str) and "," in given and tuple in kinds and str not in kinds:
+            given = parse_yaml(f"[{given.strip('()[] ')}]", where=str(info.field_name))
+        if _holds_truth(given) and not _may_hold_truth(field.annotation):
+            raise ValueError("true and false are no numbers and no texts; a text of that name is put in quotes")
+        return given
+
+
+def _kinds(annotation: Any) -> set[type]:
+    """The types among which a value may be, a list or section as a whole."""
+    if isinstance(annotation, type) and get_origin(annotation) is None:
+        return {annotation}
+    parts = get_args(annotation)
+    match get_origin(annotation):
+        case typing.Annotated:
+            return _kinds(parts[0])
+        case typing.Literal:
+            return {type(value) for value in parts}
+        case typing.Union | types.UnionType:
+            return set().union(*(_kinds(part) for part in parts))
+        case type() as origin:
+            return {origin}
+    return set()
+
+
+def _may_hold_truth(annotation: Any) -> bool:
+    """Whether true or false may be the value, or be inside it; sections look after themselves."""
+    return annotation in (bool, Any) or any(_may_hold_truth(part) for part in get_args(annotation))
+
+
+def _holds_truth(given: Any) -> bool:
+    items = given if isinstance(given, (list, tuple)) else (given,)
+    return any(isinstance(item, bool) for item in items)
 
     def key_content(self) -> dict[str, Any]:
         """Return what names results on disk, JSON-ready: everything but newer keys at their defaults.
@@ -139,7 +193,8 @@ def _pair(value: Any) -> Any:
         raise ValueError("expected {0: [..], 1: [..]}, two lists of classes by name or index")
     for label, names in keys.items():
         if not isinstance(names, list) or not names or {type(name) for name in names} - {int, str}:
-            raise ValueError(f"expected under {label} a list of classes by name or index, got {names!r}")
+            hint = "; a name that is true or false is put in quotes" if _holds_truth(names) else ""
+            raise ValueError(f"expected under {label} a list of classes by name or index, got {names!r}{hint}")
     return tuple(keys["0"]), tuple(keys["1"])
 
 
@@ -399,25 +454,18 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
 
     Raises :class:`UserError` naming file, key, value and what is allowed.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not UTF-8 text; a configuration is a YAML file") from None
-    return parse_experiment(text, overrides, where=str(path))
+    return _experiment(read_settings(path), overrides, str(path))
 
 
 def parse_experiment(text: str, overrides: Sequence[str] = (), *, where: str = "configuration") -> Experiment:
     """The same from YAML text; ``where`` names it in errors."""
-    try:
-        tree = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"{where}: not valid YAML ({_one_line(error)})") from None
-    if not isinstance(tree, dict):
-        raise UserError(f"{where}: holds no settings; a configuration is a YAML mapping with at least name and data")
+    return _experiment(parse_settings(text, where=where), overrides, where)
+
+
+def _experiment(tree: dict[str, Any], overrides: Sequence[str], where: str) -> Experiment:
+    given: list[str] = []
     for override in overrides:
-        _override(tree, override)
+        given.append(_override(tree, override, given))
     try:
         return Experiment.model_validate(tree)
     except ValidationError as error:
@@ -434,21 +482,26 @@ def dump_experiment(experiment: Experiment) -> str:
     return yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def _override(tree: dict[str, Any], override: str) -> None:
+def _override(tree: dict[str, Any], override: str, given: Sequence[str]) -> str:
+    """Set the key in ``tree`` and return it; ``given`` are those set before."""
     key, equals, value = override.partition("=")
+    key = key.strip()
     if not equals or not key:
         raise UserError(f"--set {override}: expected key=value, such as --set train.epochs=5")
+    lost = [other for other in given if f"{other}.".startswith(f"{key}.")]
+    if lost:
+        raise UserError(f"--set {override}: {lost[0]} is given twice, and the first one would be lost")
     *sections, leaf = key.split(".")
     node: dict[str, Any] = tree
     for section in sections:
         below = node.setdefault(section, {})
+        if below is None:
+            below = node[section] = {}
         if not isinstance(below, dict):
             raise UserError(f"--set {override}: {section} is a value, not a section")
         node = below
-    try:
-        node[leaf] = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise UserError(f"--set {override}: the value is not valid YAML") from None
+    node[leaf] = parse_yaml(value, where=f"--set {override}")
+    return key
 
 
 def _sentence(where: str, item: Any, root: type[BaseModel]) -> str:
@@ -462,18 +515,34 @@ def _sentence(where: str, item: Any, root: type[BaseModel]) -> str:
     if item["type"] == "missing":
         return f"{where}: {key} is missing"
     message = item["msg"].removeprefix("Value error, ")
-    return f"{where}: {key} = {item['input']!r}; {message[0].lower()}{message[1:]}"
+    return f"{where}: {key} = {item['input']!r}; {message[0].lower()}{message[1:]}{_advice(item)}"
+
+
+def _advice(item: Any) -> str:
+    """How the value is written rightly, where YAML took it for something else."""
+    given = item["input"]
+    if item["type"] == "string_type" and isinstance(given, (int, float)):
+        return f"; YAML takes this for a number, and a text is put in quotes, as in '{given}'"
+    if item["type"] == "tuple_type":
+        return f"; a list is written as [{given}]" if isinstance(given, (int, float, str)) else ""
+    if item["type"] in ("model_type", "dict_type"):
+        return "; it is a section, with keys below it"
+    return ""
 
 
 def _known_keys(sections: Sequence[str], root: type[BaseModel]) -> list[str]:
-    model = root
+    """The keys of a section; none where it is not known."""
+    model: Any = root
     for section in sections:
-        below = model.model_fields[section].annotation
-        if not (isinstance(below, type) and issubclass(below, BaseModel)):
-            return []
-        model = below
-    return list(model.model_fields)
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            field = model.model_fields.get(section)
+            model = None if field is None else _section_in(field.annotation)
+    return list(model.model_fields) if model is not None else []
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def _section_in(annotation: Any) -> type[BaseModel] | None:
+    """The section that a value, or each of several by name, is."""
+    if isinstance(annotation, type) and get_origin(annotation) is None:
+        return annotation if issubclass(annotation, BaseModel) else None
+    found = (_section_in(part) for part in get_args(annotation))
+    return next((section for section in found if section is not None), None)

@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from hybridq.config import Experiment, Section, parse_experiment, sentences
 from hybridq.errors import UserError
+from hybridq.yaml_text import read_settings
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._]*$", max_length=40)]
 CHOSEN: Final = "tuning.yaml"
 """In a study's folder: what was tuned, by model and data set."""
 Overrides = dict[str, Any]
 """Keys of the experiment's configuration, such as ``model.alpha: 0``; ``{seed}`` in a text is the cell's seed."""
+Changes = Annotated[Overrides, BeforeValidator(lambda given: Overrides() if given is None else given)]
+"""Overrides of one model or data set; nothing after the name is none."""
 
 
 class Choice(Section):
@@ -63,11 +66,11 @@ class Study(Section):
     """The experiment's configuration that all cells share; relative to the study file."""
     set: Overrides = Field(default_factory=dict)
     """Overrides of all cells."""
-    models: Annotated[dict[Name, Overrides], Field(min_length=1)]
+    models: Annotated[dict[Name, Changes], Field(min_length=1)]
     """What each model changes in the configuration; ``{}`` is the base itself."""
     main: Name | None = None
     """The model against which the others are tested; None: the first."""
-    data: dict[Name, Overrides] = Field(default_factory=lambda: {"data": Overrides()}, min_length=1)
+    data: dict[Name, Changes] = Field(default_factory=lambda: {"data": Overrides()}, min_length=1)
     """What each data set changes."""
     label_fractions: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)] = (1.0,)
     """Shares of the training images whose labels are used."""
@@ -146,13 +149,13 @@ def load_study(path: Path, runs: Path = Path("runs"), *, tuned: bool = True) -> 
 
     Raises :class:`UserError` naming file and key, also for cells whose configuration is not valid.
     """
-    tree = _read(path)
+    tree = read_settings(path)
     try:
         study = Study.model_validate(tree)
     except ValidationError as error:
         raise UserError(sentences(str(path), error, Study)) from None
     base = path.parent / study.base
-    text = yaml.safe_dump(_read(base))
+    text = yaml.safe_dump(read_settings(base))
     root = runs / study.name
     chosen = _chosen(study, root / CHOSEN) if tuned else {}
     return study, list(_cells(study, text, chosen, root.resolve(), f"{path} over {base}"))
@@ -162,7 +165,7 @@ def _chosen(study: Study, file: Path) -> dict[str, dict[str, Overrides]]:
     """What was tuned, by model and data set; empty where nothing is, or not yet."""
     if study.tuning is None or not file.is_file():
         return {}
-    tree = _read(file)
+    tree = read_settings(file)
     if tree["space"] != study.tuning.key_content()["space"]:
         raise UserError(f"{file}: was tuned in another space than the study has; remove it to tune again")
     chosen: dict[str, dict[str, Overrides]] = tree["chosen"]
@@ -212,15 +215,3 @@ def _takes(experiment: Experiment, encoder: Experiment) -> bool:
     from_scratch = experiment.pretrain.encoder is None and experiment.train.start is None
     pretrains = experiment.pretrain.epochs > 0 and from_scratch
     return pretrains and experiment.model.backbone == encoder.model.backbone
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(tree, dict):
-        raise UserError(f"{path}: holds no settings; expected a YAML mapping")
-    return tree

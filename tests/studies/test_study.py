@@ -48,7 +48,8 @@ def test_cells_are_models_by_data_by_fractions_by_seeds(study_file: Path) -> Non
 
 def test_each_cell_may_start_from_the_run_of_its_seed(study_file: Path) -> None:
     study_file.write_text(
-        STUDY + 'set: {train.start: "runs/first/hybrid-data-s{seed}"}\nencoder: {pretrain.epochs: 1}\n'
+        STUDY.replace("set: {", 'set: {train.start: "runs/first/hybrid-data-s{seed}", ')
+        + "encoder: {pretrain.epochs: 1}\n"
     )
     _, cells = load_study(study_file)
     assert {cell.experiment.train.start for cell in cells if cell.seed == 1} == {"runs/first/hybrid-data-s1"}
@@ -70,6 +71,12 @@ def test_each_cell_may_start_from_the_run_of_its_seed(study_file: Path) -> None:
             "data.label_fraction is set by the model few; label_fractions of the study decides it",
         ),
         ("base: missing.yaml", r"missing.yaml: no such file"),
+        ("threads: 1\nthreads: 2", r"study.yaml: threads is given twice, in lines \d and \d"),
+        ("models: {a: {model.alpha: 0, model.alpha: 1}}", r"models.a.model.alpha is given twice, in line \d"),
+        ("threads: on", "threads = 'on'"),
+        ("seeds: [true]", r"seeds = \[True\]; true and false are no numbers"),
+        ("equivalence_margin: .inf", "equivalence_margin = inf; input should be a finite number"),
+        ("models: {few: {train.learning_rate: .nan}}", "cell few-data-s0: train.learning_rate = nan; input should be"),
     ],
 )
 def test_a_mistake_is_named_in_one_sentence(change: str, sentence: str, study_file: Path) -> None:
@@ -79,6 +86,16 @@ def test_a_mistake_is_named_in_one_sentence(change: str, sentence: str, study_fi
         kept = [line for line in kept if not line.startswith("  ")]
     study_file.write_text("\n".join([*kept, change]))
     with pytest.raises(UserError, match=sentence):
+        load_study(study_file)
+
+
+def test_nothing_after_a_name_changes_nothing_and_a_base_with_a_key_twice_is_refused(study_file: Path) -> None:
+    study_file.write_text(STUDY.replace("hybrid: {}", "hybrid:").replace("[0, 1]", "0, 1") + "data:\ninterventions:\n")
+    study, cells = load_study(study_file)
+    assert study.models["hybrid"] == {}
+    assert [cell.name for cell in cells] == ["hybrid-data-s0", "linear-data-s0", "hybrid-data-s1", "linear-data-s1"]
+    (study_file.parent / "base.yaml").write_text(TINY + "seed: 5\n")
+    with pytest.raises(UserError, match=r"base.yaml: seed is given twice, in lines 3 and 7"):
         load_study(study_file)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-import yaml
 from pydantic import Field, ValidationError, field_validator
 
 from backends.errors import BackendError
 from backends.names import LayoutRank, parse_name
 from hybridq.config import Section, sentences
 from hybridq.errors import UserError
+from hybridq.yaml_text import read_settings
 
 NoiseSource = Literal["all", "one_qubit", "two_qubit", "relaxation", "idle", "readout", "coherent"]
 """``all`` is the calibration as it is; the others are those of :func:`backends.sources.one_source`."""
@@ -72,14 +72,7 @@ def load_noise_study(path: Path | None) -> NoiseStudy:
     """The study of a file; None: the defaults. Raises :class:`UserError` naming file and key."""
     if path is None:
         return NoiseStudy()
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(tree, dict):
-        raise UserError(f"{path}: holds no settings; expected a YAML mapping such as scales: [0.5, 1, 2]")
+    tree = read_settings(path)
     try:
         return NoiseStudy.model_validate(tree)
     except ValidationError as error:

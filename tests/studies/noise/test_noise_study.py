@@ -102,6 +102,9 @@ def test_a_strength_that_the_noise_does_not_have_is_left_out_and_said_so(run: Ru
         ("shot: [5]", "shot"),
         ("[1, 2]", "holds no settings"),
         ("devices: [", "not valid YAML"),
+        ("shots: [64]\ndraws: 2\nshots: [128]", "shots is given twice, in lines 1 and 3"),
+        ("draws: true", "draws = True; true and false are no numbers"),
+        ("scales: [.inf]", "scales.0 = inf"),
     ],
 )
 def test_a_mistake_in_the_file_is_one_sentence_with_its_key(text: str, said: str, tmp_path: Path) -> None:
