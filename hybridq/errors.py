@@ -25,6 +25,18 @@ class UnusableFilesError(UserError):
         self.paths = tuple(paths)
 
 
+class WritingError(UserError, OSError):
+    """A place that cannot be written, or that has no room left; ``errno`` and ``strerror`` are those of the system."""
+
+    def __init__(self, sentence: str, errno: int | None = None, strerror: str | None = None) -> None:
+        super().__init__(sentence)
+        self.errno = errno
+        self.strerror = strerror
+
+    def __str__(self) -> str:  # and not the system's words
+        return str(self.args[0])
+
+
 def printable(text: str) -> str:
     """``text`` with its control characters, line breaks and undecodable bytes escaped as in Python."""
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii") for sign in text)

@@ -1,29 +1,53 @@
-"""Files appear whole or not at all: written under a temporary name beside the target, then renamed."""
+"""Files appear whole or not at all: written under a temporary name beside the target, then renamed.
+
+Where a place cannot be written, and where a disk is full, that is one sentence: before anything is computed, as far as
+it can be known then.
+"""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+from hybridq.errors import UserError, WritingError
+
+FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""The system's numbers for a disk, a share of it, or a file that is full."""
+FULL_IN_WORDS: Final = (
+    "PytorchStreamWriter failed writing",
+    "unexpected pos",
+    "(os error 28)",
+    "(os error 122)",
+    "(os error 27)",
+    "database or disk is full",
+)
+"""The same of libraries that pass on no number: torch, safetensors, SQLite."""
+KEPT: Final = "what was finished before is kept whole, and the same command continues once there is room"
 
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path`` with the same ending; renamed to ``path`` when the block ends without an error.
 
+    Raises :class:`WritingError` where the folder cannot be made or has no room.
+
     >>> with whole(Path("history.csv")) as partial:  # doctest: +SKIP
     ...     frame.to_csv(partial)
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
-        yield partial
-        with partial.open("rb") as written:
-            os.fsync(written.fileno())
-        partial.replace(path)
+        with writing(path.parent):
+            yield partial
+            with partial.open("rb") as written:
+                os.fsync(written.fileno())
+            partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -37,3 +61,68 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write indented JSON, whole or not at all; NaN is refused since other readers do not know it."""
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Raise :class:`WritingError` about ``folder`` where it, or a file that the block writes into it, is refused."""
+    try:
+        yield
+    except WritingError:
+        raise
+    except Exception as error:
+        if is_full(error):
+            number = error.errno if isinstance(error, OSError) and error.errno else errno.ENOSPC
+            raise WritingError(f"{folder}: no room is left on the disk; {KEPT}", number, os.strerror(number)) from None
+        if isinstance(error, OSError) and error.filename and Path(error.filename).parent == folder:
+            raise _refused(folder, error) from None
+        raise
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error of any library says that there is no room on the disk."""
+    if isinstance(error, OSError):
+        # numpy's has no number and only counts what it wrote.
+        return error.errno in FULL or (error.errno is None and " requested and " in str(error))
+    return any(words in str(error) for words in FULL_IN_WORDS)
+
+
+def make_folder(folder: Path) -> None:
+    """Make ``folder`` and those around it; raises :class:`WritingError` where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _refused(folder, error) from None
+
+
+def check_folder(folder: Path) -> None:
+    """Raise :class:`UserError` where ``folder`` cannot be made or written; nothing is left of the attempt."""
+    if "\0" in str(folder):
+        raise UserError(f"{folder}: is no name of a folder")
+    existing = folder.absolute()
+    try:
+        while not existing.exists():
+            if existing.is_symlink():
+                raise UserError(f"{folder}: cannot be made: {existing} is a link that leads nowhere")
+            existing = existing.parent
+        if not existing.is_dir():
+            raise UserError(f"{folder}: cannot be made: {existing} is a file")
+        with tempfile.TemporaryFile(dir=existing) as file:
+            file.write(b"\0")
+    except OSError as error:
+        raise _refused(folder, error) from None
+
+
+def check_file(path: Path) -> None:
+    """Raise :class:`UserError` where the file ``path`` cannot be written; nothing is left of the attempt."""
+    check_folder(path.parent)
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder; name a file")
+
+
+def _refused(folder: Path, error: OSError) -> WritingError:
+    reason = (error.strerror or str(error)).lower()
+    sentence = f"{folder}: cannot be written ({reason}); name another folder, or make this one writable"
+    if error.errno in FULL:
+        sentence = f"{folder}: no room is left on the disk; {KEPT}"
+    return WritingError(sentence, error.errno, error.strerror)

@@ -24,6 +24,7 @@ from backends.errors import BackendError
 
 VARIABLE = "HYBRIDQ_LEDGER"
 VERSION = 1
+NOT_WRITABLE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY)
 LOCKED_SECONDS = 60
 """How long another process's write is waited for."""
 
@@ -105,6 +106,21 @@ def default_path() -> Path:
     return Path(set_path) if set_path else Path(platformdirs.user_data_dir("hybridq")) / "ledger.sqlite"
 
 
+class _Database(sqlite3.Connection):
+    """The database of a ledger; that it cannot be written now is one sentence."""
+
+    def execute(self, *arguments: Any) -> sqlite3.Cursor:
+        try:
+            return super().execute(*arguments)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in NOT_WRITABLE:
+                raise
+            raise BackendError(
+                f"the ledger ({VARIABLE}) cannot be written: {error}; what it holds is kept, and the same command "
+                "continues once there is room"
+            ) from None
+
+
 class Ledger:
     """The ledger at ``path``, made if it is not there; raises :class:`BackendError` where it cannot be opened."""
 
@@ -112,7 +128,7 @@ class Ledger:
         self.path = (path or default_path()).absolute()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(self.path, isolation_level=None, timeout=LOCKED_SECONDS)
+            self._db = sqlite3.connect(self.path, LOCKED_SECONDS, isolation_level=None, factory=_Database)
             self._log_ahead()
             self._db.execute("PRAGMA synchronous = FULL")
             self.id = self._prepare()
@@ -149,7 +165,8 @@ class Ledger:
         try:
             yield
         except BaseException:
-            self._db.execute("ROLLBACK")
+            if self._db.in_transaction:  # a full disk ends it
+                self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
 

@@ -51,8 +51,10 @@ def audit(
 
     from hybridq.cli.console import announce, bars, name_files, names_of_unusable_files, working
     from hybridq.data.sources import load_manifest
-    from hybridq.files import write_json
+    from hybridq.files import check_file, write_json
 
+    for file in filter(None, (report, json)):
+        check_file(file)
     with working("loading"):
         from hybridq.data.audit import judge, look, shared_test_set
     data = _data(source, splits)
@@ -93,8 +95,9 @@ def split(
     from hybridq.cli.console import announce, bars, working
     from hybridq.data.sources import load_manifest
     from hybridq.errors import UserError
-    from hybridq.files import whole
+    from hybridq.files import check_file, whole
 
+    check_file(out)
     if folds is not None and fractions is not None:
         raise UserError("--folds and --fractions are two ways to split; give one of them")
     shares = _fractions(fractions or "0.7,0.15,0.15")

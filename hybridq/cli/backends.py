@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -46,7 +45,7 @@ def list_backends(as_json: AsJson = False) -> None:
     """Simulated backends, and the devices that the IBM account sees, with queue and median errors."""
     from backends.errors import BackendError
     from backends.names import NOT_CALIBRATED, stored_devices
-    from hybridq.cli.console import announce, working
+    from hybridq.cli.console import announce, print_json, working
 
     seen: list[_Seen] = []
     problem = None
@@ -57,7 +56,7 @@ def list_backends(as_json: AsJson = False) -> None:
             problem = str(error)
     stored = list(stored_devices())
     if as_json:
-        _print_json(
+        print_json(
             {
                 "simulated": [{"name": name, "what": what} for name, what in SIMULATED],
                 "stored_calibrations": stored,
@@ -88,7 +87,7 @@ def show(
     A stored calibration (fake_…) needs no account.
     """
     from backends.names import parse_name
-    from hybridq.cli.console import working
+    from hybridq.cli.console import print_json, working
 
     parsed = parse_name(name)
     if parsed.kind not in {"ibm", "fake"}:
@@ -104,7 +103,7 @@ def show(
             device, delay, quota, queue = _live(str(parsed.device))
     about = _about(device, queue)
     if run is None:
-        _print_json(about) if as_json else _print_about(parsed.canonical, about)
+        print_json(about) if as_json else _print_about(parsed.canonical, about)
         return
     from hybridq.runs import open_run
 
@@ -132,7 +131,7 @@ def show(
         )
     if as_json:
         patches = [patch.record() for patch in compiled.copies]
-        _print_json(about | {"patches": patches, "plan": plan.as_dict()})
+        print_json(about | {"patches": patches, "plan": plan.as_dict()})
         return
     from hybridq.cli.tables import patches_table, plan_table
 
@@ -243,7 +242,3 @@ def _print_about(name: str, about: dict[str, Any]) -> None:
         announce(f"qubits out of use: {', '.join(map(str, about['unusable_qubits']))}")
     if about["queue"] is not None:
         announce(f"{about['queue']} jobs in the queue")
-
-
-def _print_json(content: Any) -> None:
-    typer.echo(json.dumps(content, indent=2, ensure_ascii=False))

@@ -77,9 +77,11 @@ def compare(
     from hybridq.cli.study_sections import study_sections
     from hybridq.cli.tables import announce_positive, comparison_tables
     from hybridq.evaluation.compare import compare_evaluations, write_comparison
+    from hybridq.files import check_folder
     from hybridq.runs import open_run
 
     opened = open_run(run)
+    check_folder(opened.folder)
     names = list(dict.fromkeys(backend if len(backend) > 1 else [*backend, *companions(opened, backend[0])]))
     if len(names) == 1 and not (repeat or replace_q):
         raise UserError(f"a comparison needs another --backend beside {names[0]}")

@@ -1,12 +1,17 @@
-"""What a person sees: progress bars, lines, tables."""
+"""What a person sees: progress bars, lines, tables.
+
+Names of classes, files and runs are shown as they are: nothing in them is markup or a command to the terminal.
+"""
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -26,7 +31,16 @@ from hybridq.errors import UnusableFilesError, printable
 if TYPE_CHECKING:
     from backends.ibm.execution import Status
 
-console = Console(highlight=False, soft_wrap=True)
+
+class _Plain(Console):
+    """A console on which a text is a text: cells, titles and lines alike."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        lines = map(printable, text.split("\n"))
+        return super().render_str("\n".join(lines), **options | {"markup": False, "emoji": False})
+
+
+console = _Plain(highlight=False, soft_wrap=True)
 
 
 class Bars:
@@ -48,7 +62,7 @@ class Bars:
 def bars() -> Iterator[Bars]:
     """Bars on a terminal; nothing where the output goes to a file."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -60,7 +74,7 @@ def bars() -> Iterator[Bars]:
 
 def working(what: str) -> AbstractContextManager[object]:
     """A spinner beside ``what`` on a terminal, for what has no steps to count."""
-    return console.status(what) if console.is_terminal else nullcontext()
+    return console.status(Text(what)) if console.is_terminal else nullcontext()
 
 
 @contextmanager
@@ -85,7 +99,13 @@ def name_files(paths: Sequence[Path]) -> None:
 
 def announce(line: str) -> None:
     """One line to the person."""
-    console.print(line, markup=False)
+    console.print(line)
+
+
+def print_json(content: Any) -> None:
+    """The content as indented JSON; in ASCII where the output cannot show every letter, so that none is lost."""
+    unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    print(json.dumps(content, indent=2, ensure_ascii=not unicode))
 
 
 class Waiting:

@@ -159,9 +159,9 @@ def _transfer() -> Iterator[tuple[Received, Progress]]:
     from hybridq.cli.console import console
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
-        TextColumn("{task.fields[amount]}"),
+        TextColumn("{task.fields[amount]}", markup=False),
         TimeRemainingColumn(),
     )
     with Bars(*columns, console=console, disable=not console.is_terminal) as bars:

@@ -12,6 +12,7 @@ from backends.errors import BackendError
 from hybridq.cli.console import Waiting, announce, bars, console, working
 from hybridq.cli.options import Submission
 from hybridq.errors import UserError
+from hybridq.files import check_folder
 
 if TYPE_CHECKING:
     from backends.ibm.client import Service
@@ -37,6 +38,8 @@ def evaluate_on_hardware(
     if evaluation.finished:
         announce(f"{evaluation.label}: on disk already ({evaluation.folder})")
         return evaluation.folder
+    for folder in (evaluation.folder.parent, evaluation.task_folder):
+        check_folder(folder)
     ledger = Ledger()
     task = open_task(evaluation) if evaluation.submitted else None
     if task is not None and not _continue(evaluation, task, ledger, submission):

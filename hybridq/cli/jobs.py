@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,12 +33,12 @@ def jobs(context: typer.Context) -> None:
 @app.command("list")
 def list_jobs(as_json: AsJson = False, as_csv: AsCsv = False) -> None:
     """All jobs with their evaluation, state, estimated and charged quantum seconds, and age; asks nothing of IBM."""
-    from hybridq.cli.console import announce
+    from hybridq.cli.console import announce, print_json
 
     ledger = _ledger()
     if as_json or as_csv:
         rows = [row for evaluation in ledger.evaluations() for row in _job_rows(ledger, evaluation)]
-        _print_json(rows) if as_json else _print_csv(rows)
+        print_json(rows) if as_json else _print_csv(rows)
         return
     if not ledger.evaluations():
         announce(f"nothing was ever submitted from this machine (ledger: {ledger.path})")
@@ -54,13 +53,13 @@ def show(key: Key, as_json: AsJson = False) -> None:
     """One evaluation: where it is kept, and everything known of its jobs; asks nothing of IBM."""
     from dataclasses import asdict
 
-    from hybridq.cli.console import announce
+    from hybridq.cli.console import announce, print_json
 
     ledger = _ledger()
     evaluation = _find(ledger, key)
     rows = _job_rows(ledger, evaluation)
     if as_json:
-        _print_json(asdict(evaluation) | {"jobs": rows})
+        print_json(asdict(evaluation) | {"jobs": rows})
         return
     _print_evaluation(ledger, evaluation)
     announce(f"folder   {evaluation.folder}")
@@ -243,10 +242,6 @@ def _print_evaluation(ledger: Ledger, evaluation: EvaluationRow) -> None:
             row["job_id"] or "–",
         )
     console.print(table)
-
-
-def _print_json(content: Any) -> None:
-    typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
 
 
 def _print_csv(rows: list[dict[str, Any]]) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import sys
+from io import TextIOWrapper
 
 import typer
 
 from backends.errors import BackendError
 from hybridq.cli import backends, compare, data, evaluate, export, jobs, predict, quickstart, report, study, train
-from hybridq.errors import UserError
+from hybridq.errors import UserError, printable
+from hybridq.files import KEPT, is_full
 
 app = typer.Typer(
     name="hybridq",
@@ -34,9 +37,27 @@ app.add_typer(backends.app, name="backends")
 
 
 def main() -> None:
-    """Run the command line; a mistake of the user's ends in one sentence and exit code 2."""
+    """Run the command line; a mistake of the user's and a full disk end in one sentence and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # letters that it has no code for are shown as "?"
+            stream.reconfigure(errors="replace")
     try:
         app()
-    except (UserError, BackendError) as error:
-        print(f"hybridq: {error}", file=sys.stderr)
+    except Exception as error:
+        sentence = _sentence(error)
+        if sentence is None:
+            raise
+        print(f"hybridq: {sentence}", file=sys.stderr)
         sys.exit(2)
+
+
+def _sentence(error: Exception) -> str | None:
+    """What is said of an error that is no fault of this program's; None of one that is."""
+    if isinstance(error, (UserError, BackendError)):
+        return str(error)
+    place = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+    if is_full(error):
+        return printable(f"{place}no room is left on the disk; {KEPT}")
+    if place and isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return printable(f"{place}{(error.strerror or 'may not be used').lower()}")
+    return None

@@ -13,10 +13,12 @@ def report(run: RunFolder, threshold: ThresholdRule = None) -> None:
     from hybridq.cli.console import announce, working
     from hybridq.cli.operating_point import evaluate_validation
     from hybridq.evaluation.operating_point import YOUDEN, parse_rule
+    from hybridq.files import check_folder
     from hybridq.runs import open_run
 
     rule = YOUDEN if threshold is None else parse_rule(threshold)
     opened = open_run(run)
+    check_folder(opened.folder)
     evaluate_validation(opened, asked=threshold is not None)
     with working("drawing the report"):
         from hybridq.reports.html import write_report

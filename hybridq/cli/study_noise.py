@@ -33,6 +33,7 @@ def noise(runs: RunFolders, config: Config = None, out: Out = None) -> None:
     """
     from hybridq.cli.console import announce, bars, working
     from hybridq.errors import UserError
+    from hybridq.files import check_folder
     from hybridq.runs import open_run
     from hybridq.studies.noise.config import load_noise_study
 
@@ -41,6 +42,8 @@ def noise(runs: RunFolders, config: Config = None, out: Out = None) -> None:
     if len(folders) > 1 and out is None:
         raise UserError(f"--out is missing; name a folder for the tables and figures of {len(folders)} runs together")
     opened = [open_run(folder) for folder in folders]
+    if out is not None:
+        check_folder(out)
     with working("loading torch and qiskit"):
         from hybridq.studies.noise.results import write_results
         from hybridq.studies.noise.study import study_run

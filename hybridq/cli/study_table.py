@@ -68,12 +68,12 @@ def table(
         results.write(folder)
     write_tables(tables, tests, study.name, folder)
     for setting in tables:
-        console.print(f"\n{setting.setting}", style="bold", markup=False)
+        console.print(f"\n{setting.setting}", style="bold")
         for part in parts(setting):
             _print(part)
         for note in setting.notes:
             announce(note)
-        console.print(setting.conclusion, style="bold", markup=False)
+        console.print(setting.conclusion, style="bold")
     announce("")
     for sentence in EXPLANATION:
         announce(sentence)
@@ -106,6 +106,7 @@ def plot(file: File, runs: Runs = Path("runs"), cells: Collected = None, out: Ou
 def _results(file: Path, runs: Path, cells: Path | None, out: Path | None) -> tuple[Study, Results, Path]:
     from hybridq.cli.console import bars
     from hybridq.errors import UserError
+    from hybridq.files import check_folder
     from hybridq.studies.results import collect, read_results
     from hybridq.studies.study import load_study
 
@@ -117,6 +118,7 @@ def _results(file: Path, runs: Path, cells: Path | None, out: Path | None) -> tu
         with bars() as progress:
             results = collect(study, wanted, runs / study.name, progress=progress)
         folder = out or runs / study.name / "results"
+    check_folder(folder)
     if results.cells.empty:
         raise UserError(f"{cells or runs / study.name}: no cell of {study.name} is finished; hybridq study run {file}")
     return study, results, folder
@@ -154,7 +156,6 @@ def _announce_missing(results: Results) -> None:
 def _print(part: Part) -> None:
     """Columns that eighty characters hold: means stand above their intervals."""
     from rich import box
-    from rich.markup import escape
     from rich.table import Column, Table
 
     from hybridq.cli.console import console
@@ -164,5 +165,5 @@ def _print(part: Part) -> None:
     columns = [Column(titles[0], overflow="fold"), *(Column(title, justify="right") for title in titles[1:])]
     shown = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for row in rows:
-        shown.add_row(*(escape(cell.replace(" ± ", "\n±").replace(" [", "\n[")) for cell in row))
+        shown.add_row(*(cell.replace(" ± ", "\n±").replace(" [", "\n[") for cell in row))
     console.print(shown)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 from rich import box
-from rich.markup import escape
 from rich.table import Column, Table
 
 from hybridq.cli.console import console
@@ -52,7 +51,7 @@ def metrics_table(folder: Path) -> None:
     if "labels" in evaluation.metrics:
         labels_table(evaluation.metrics["labels"])
     for note in evaluation.metrics.get("notes", []):
-        console.print(note, markup=False)
+        console.print(note)
 
 
 def announce_positive(run: Run) -> None:
@@ -89,7 +88,7 @@ def comparison_tables(comparison: Comparison) -> None:
     console.print(table)
     replaced = [r.sentence for r in comparison.replacements]
     for sentence in [*comparison.notes, *hardware_sentences(comparison), *replaced]:
-        console.print(sentence, markup=False)
+        console.print(sentence)
 
 
 def labels_table(labels: Sequence[LabelMetrics]) -> None:
@@ -101,7 +100,7 @@ def labels_table(labels: Sequence[LabelMetrics]) -> None:
         metrics = label["metrics"]
         found = [None if metrics is None else metrics[name] for name in LABEL_COLUMNS]
         cells = ["–" if m is None else f"{m['value']:.3f}\n{m['low']:.2f}–{m['high']:.2f}" for m in found]
-        table.add_row(escape(label["label"]), f"{label['positives']:,}", *cells)
+        table.add_row(label["label"], f"{label['positives']:,}", *cells)
     console.print(table)
 
 

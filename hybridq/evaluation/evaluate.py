@@ -36,6 +36,7 @@ from hybridq.evaluation.selection import (
 )
 from hybridq.evaluation.tasks import task_named
 from hybridq.evaluation.training_mean import training_mean
+from hybridq.files import check_folder
 from hybridq.models import Classifier
 from hybridq.models.objective import objective_of
 from hybridq.models.registry import has_place_for_circuit
@@ -143,6 +144,7 @@ def evaluate(evaluation: Evaluation, *, progress: Progress) -> Path:
     """Run it, write its folder whole, and return the folder; a finished one is returned as it is."""
     if evaluation.finished:
         return evaluation.folder
+    check_folder(evaluation.folder.parent)
     run, selection = evaluation.run, evaluation.selection
     program = None if evaluation.replace_q == "mean" else evaluation.program
     compiled = None if program is None else evaluation.backend.compile(program)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from hybridq.data.intensity import Levels
 from hybridq.errors import UserError
 from hybridq.evaluation.tasks import Task, task_named
-from hybridq.files import write_json
+from hybridq.files import make_folder, write_json, writing
 from hybridq.runs import Run
 
 FloatArray = NDArray[np.float64]
@@ -140,21 +140,22 @@ def write_evaluation(
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    partial.mkdir(parents=True)
+    make_folder(partial)
     try:
-        task.predictions(table, probabilities).to_csv(partial / "predictions.csv", index=False)
-        np.savez(partial / "expectations.npz", angles=angles, values=values, standard_errors=standard_errors)
-        np.savez(partial / "features.npz", **features)
-        if describe is not None:
-            describe(partial)
-        write_json(partial / "record.json", record)
-        write_json(partial / "metrics.json", metrics)
-        try:
-            partial.rename(folder)
-        except OSError:
-            # Another process that waited for the same jobs was first; what it wrote is the same.
-            if not (folder / "metrics.json").is_file():
-                raise
+        with writing(folder.parent):
+            task.predictions(table, probabilities).to_csv(partial / "predictions.csv", index=False)
+            np.savez(partial / "expectations.npz", angles=angles, values=values, standard_errors=standard_errors)
+            np.savez(partial / "features.npz", **features)
+            if describe is not None:
+                describe(partial)
+            write_json(partial / "record.json", record)
+            write_json(partial / "metrics.json", metrics)
+            try:
+                partial.rename(folder)
+            except OSError:
+                # Another process that waited for the same jobs was first; what it wrote is the same.
+                if not (folder / "metrics.json").is_file():
+                    raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder

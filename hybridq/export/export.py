@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -25,7 +24,7 @@ from hybridq.evaluation.tasks import task_named
 from hybridq.export import formats
 from hybridq.export.classifier import NOISELESS, FittedLayer, Reference, fit_layer, without_qiskit
 from hybridq.export.spectrum import save_spectrum
-from hybridq.files import whole
+from hybridq.files import check_file, check_folder, whole
 from hybridq.models.saved import has_circuit
 from hybridq.quantum.surrogate import load_surrogate, save_surrogate
 from hybridq.runs import Run
@@ -62,11 +61,7 @@ class Targets:
             endings = options[option][1]
             if path.suffix not in endings:
                 raise UserError(f"{option} {path.name}: the file must end in {' or '.join(endings)}")
-            if path.is_dir():
-                raise UserError(f"{option} {path}: is a folder")
-            above = next(folder for folder in path.parents if folder.exists())
-            if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-                raise UserError(f"{option} {path}: {above} is no folder that can be written to")
+            check_file(path)
         if len(set(given.values())) < len(given):
             raise UserError(f"{' and '.join(given)} name the same file")
 
@@ -118,6 +113,8 @@ def export(
     targets.check()
     if targets.onnx is not None:
         formats.check_onnx_packages()
+    if targets.surrogate is not None:
+        check_folder(run.folder / "surrogate")
     selection = choose_images(run, split, limit)
     progress("computing the surrogate", 0, 1)
     layer = _layer(run, targets, backend)

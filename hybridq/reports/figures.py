@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 from sklearn.metrics import roc_curve
 
 from hybridq.evaluation.metrics import FloatArray
@@ -228,6 +228,7 @@ def training_curves(history: pd.DataFrame, best_epoch: int) -> Figure:
             low, high = axes.get_ylim()
             axes.set_ylim(10 ** np.floor(np.log10(low)), 10 ** np.ceil(np.log10(high)))
             axes.yaxis.set_major_locator(LogLocator(numticks=4))
+            axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
             axes.yaxis.set_minor_formatter(NullFormatter())
         if columns == ["validation_auc"]:
             axes.set_ymargin(0.3)  # Room for the words under the curve.

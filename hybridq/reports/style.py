@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from html import escape
@@ -51,6 +53,7 @@ _STYLE: Any = {
     "xtick.labelsize": 8,
     "ytick.labelsize": 8,
     "legend.fontsize": 8,
+    "text.parse_math": False,  # names of classes and backends are no formulas
     "text.color": INK,
     "axes.labelcolor": MUTED,
     "axes.titlecolor": INK,
@@ -106,10 +109,18 @@ def key(
     figure.legend(handles, labels, labelspacing=0.35, borderpad=0, borderaxespad=0, labelcolor=INK, **place)
 
 
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Of letters in names for which the font has no glyph: a box is drawn."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        yield
+
+
 def as_png(figure: Figure, dpi: int = 200) -> bytes:
     """The figure on white, for documents that show no SVG."""
     buffer = io.BytesIO()
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(_STYLE), _without_warnings():
         figure.savefig(buffer, format="png", dpi=dpi)
     return buffer.getvalue()
 
@@ -117,7 +128,7 @@ def as_png(figure: Figure, dpi: int = 200) -> bytes:
 def as_svg(figure: Figure) -> str:
     """The figure as an SVG document; text is drawn as outlines, so that it looks the same without our fonts."""
     buffer = io.StringIO()
-    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": "hybridq"}):
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": "hybridq"}), _without_warnings():
         figure.savefig(buffer, format="svg", transparent=True, dpi=200, metadata={"Date": None, "Creator": None})
     return buffer.getvalue()
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import shutil
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
 
 from hybridq.config import dump_experiment, parse_experiment
-from hybridq.errors import UserError
-from hybridq.files import write_text
+from hybridq.errors import UserError, WritingError
+from hybridq.files import check_folder, make_folder, write_text
 from hybridq.runs import Run, cores
 from hybridq.studies.study import CHOSEN, Cell, Study
 
@@ -72,14 +72,16 @@ def run_study(
         report: called as cells, and the encoders that they share, end.
 
     Raises:
-        UserError: the cluster cannot be reached, a folder in ``root`` holds another configuration, or what the study
-            tunes is not tuned.
+        UserError: the cluster cannot be reached, ``root`` cannot be written, a folder in it holds another
+            configuration, or what the study tunes is not tuned.
     """
     from joblib import Parallel, delayed
 
     if study.tuning is not None and not (root / CHOSEN).is_file():
         raise UserError(f"{root / CHOSEN}: is missing; hybridq study tune makes it, from validation images alone")
     waiting = pending(study, cells, root)
+    if waiting:
+        check_folder(root)
     encoders = pending_encoders(waiting, root)
     for cell in (*encoders, *waiting):
         check_same(Run(root / cell.name), cell)
@@ -123,7 +125,7 @@ def run_cell(
     folder = Path(root)
     experiment = parse_experiment(configuration)
     name = experiment.name
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     try:
         with FileLock(folder / f".{name}.lock"):
             run = _trained(configuration, folder, allow_leaks)
@@ -133,7 +135,8 @@ def run_cell(
             _failure(folder, name).unlink(missing_ok=True)
     except Exception as error:
         reason = str(error) if isinstance(error, UserError) else traceback.format_exc()
-        write_text(_failure(folder, name), reason + "\n")
+        with suppress(WritingError):  # on a full disk, say, the reason is told and not noted
+            write_text(_failure(folder, name), reason + "\n")
         return name, reason.strip().splitlines()[-1]
     return name, None
 

@@ -19,7 +19,7 @@ from filelock import FileLock
 
 from hybridq.config import Experiment, dump_experiment, parse_experiment
 from hybridq.errors import UserError
-from hybridq.files import whole, write_text
+from hybridq.files import make_folder, whole, write_text
 from hybridq.runs import Run, cores
 from hybridq.studies.grid import check_same, engine, pending_encoders, run_cell
 from hybridq.studies.study import CHOSEN, Cell, Choice, Overrides, Study, Tuning
@@ -81,7 +81,7 @@ def tune(
     from joblib import Parallel, delayed
 
     tasks = _tasks(study, cells, trials)
-    root.mkdir(parents=True, exist_ok=True)
+    make_folder(root)
     missing = {task.name: task.tuning.trials - len(_ended(_search(task, root))) for task in tasks}
     workers = jobs or max(1, cores() // study.threads)
     encoders = pending_encoders(cells, root)
@@ -108,7 +108,7 @@ def tune(
 def count_missing(study: Study, cells: Sequence[Cell], root: Path, trials: int | None = None) -> tuple[int, int]:
     """Trials that are still to be run, of how many."""
     tasks = _tasks(study, cells, trials)
-    root.mkdir(parents=True, exist_ok=True)
+    make_folder(root)
     total = sum(task.tuning.trials for task in tasks)
     return total - sum(min(task.tuning.trials, len(_ended(_search(task, root)))) for task in tasks), total
 
@@ -121,7 +121,7 @@ def run_trial(task: Task, root: str) -> tuple[str, float | None]:
     from hybridq.training.train import train
 
     folder = Path(root) / "tuning" / task.name
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with FileLock(folder.with_name(f".{task.name}.lock")):
         search = _search(task, Path(root))
         for killed in search.get_trials(deepcopy=False, states=[TrialState.RUNNING]):

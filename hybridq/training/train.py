@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from hybridq.config import UNCHANGED, Experiment
 from hybridq.data.manifest import SPLITS
-from hybridq.files import whole, write_json, write_text
+from hybridq.files import check_folder, whole, write_json, write_text
 from hybridq.models import Classifier
 from hybridq.models.cost import multiply_adds
 from hybridq.models.frozen import frozen_features, measure_batch_statistics
@@ -50,7 +50,7 @@ def train(
 
     The result depends on the configuration and the number of threads alone, however often the process was killed.
     Raises :class:`UserError` for mistakes in configuration or data, among them splits that leak unless ``allow_leaks``,
-    before the run folder is made, and when the loss is not finite.
+    and for a folder that cannot be written, before the run folder is made, and when the loss is not finite.
     """
     threads = experiment.train.threads or cores()
     torch.set_num_threads(threads)
@@ -58,6 +58,7 @@ def train(
     if done.config.exists() and create_run(root, experiment).finished:
         announce(f"{done.folder} is finished already")
         return done
+    check_folder(done.folder)
     begun = (done.folder / "data.json").is_file()
     prepared = prepare(
         experiment,

@@ -24,7 +24,7 @@ def test_what_cannot_be_exported_is_refused_and_nothing_is_written(run: Path, hy
         (["--surrogate", tmp_path / "q.pt"], "--surrogate q.pt: the file must end in .safetensors or .pt2"),
         (["--onnx", tmp_path / "model.bin"], "--onnx model.bin: the file must end in .onnx"),
         (["--surrogate", q, "--torch-export", q], "--surrogate and --torch-export name the same file"),
-        (["--torch-export", run / "config.yaml" / "q.pt2"], "config.yaml is no folder that can be written to"),
+        (["--torch-export", run / "config.yaml" / "q.pt2"], "config.yaml is a file"),
         (["--surrogate", q, "--backend", "aer:shots=100"], "draws shots; the exact engine computes exact values"),
         (["--surrogate", q, "--backend", "ibm_torino"], "ibm_torino is hardware"),
         (["--surrogate", q, "--backend", "fake_nowhere"], "fake_nowhere"),

@@ -20,6 +20,7 @@ from hybridq.data.split_manifest import apply_split_manifest
 from hybridq.data.splits import draw_missing
 from hybridq.data.tables import OF_SPLITS, Columns
 from hybridq.errors import UserError
+from hybridq.files import check_folder
 
 DATA_DIR: Final = "HYBRIDQ_DATA_DIR"
 """Environment variable that names the folder under which data sets are looked for."""
@@ -145,6 +146,7 @@ def download_source(name: str, *, received: Received | None = None, progress: Pr
     folder = data_folder()
     if folder is None:
         raise UserError(f"{request.source}: {DATA_DIR} is not set; it names the folder into which data are downloaded")
+    check_folder(folder)
     return registered.download(request, folder.resolve(), received, progress)
 
 

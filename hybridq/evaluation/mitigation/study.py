@@ -33,7 +33,7 @@ from hybridq.evaluation.mitigation.outcome import repeat
 from hybridq.evaluation.mitigation.table import RECORD, TABLE, table_of
 from hybridq.evaluation.selection import Selection, choose_images, folder_name, key_of, weights_digest
 from hybridq.evaluation.tasks import task_named
-from hybridq.files import whole, write_json
+from hybridq.files import check_folder, whole, write_json
 from hybridq.models.objective import objective_of
 from hybridq.quantum.engine.noisy import MAX_QUBITS
 from hybridq.runs import Run
@@ -117,6 +117,7 @@ def mitigate(plan: Mitigation, *, progress: Progress) -> Path:
     """
     if plan.finished:
         return plan.folder
+    check_folder(plan.folder)
     started = time.perf_counter()
     run, shots, seed = plan.run, plan.backend.shots, plan.run.experiment().seed
     compiled = plan.backend.compile(plan.program)

@@ -9,6 +9,7 @@ from typing import Any
 from backends.errors import BackendError
 from hybridq.evaluation.evaluate import circuit_of
 from hybridq.evaluation.selection import choose_images
+from hybridq.files import check_folder
 from hybridq.models.saved import has_circuit
 from hybridq.runs import Run
 from hybridq.studies.noise.cells import REFERENCE, Cell, cells_of
@@ -41,6 +42,7 @@ def study_run(run: Run, study: NoiseStudy, *, progress: Progress) -> StudiedRun:
     Raises:
         UserError: the run's data are no longer there, the split does not exist, or the circuit has too many qubits.
     """
+    check_folder(run.folder / "noise")
     selection = choose_images(run, study.split)
     store, subject = Store(run, selection), Subject(run, selection, progress)
     quantum = has_circuit(run.experiment().model)
