@@ -59,6 +59,23 @@ class Section(BaseModel):
             raise ValueError("true and false are no numbers and no texts; a text of that name is put in quotes")
         return given
 
+    def key_content(self) -> dict[str, Any]:
+        """Return what names results on disk, JSON-ready: everything but newer keys at their defaults.
+
+        Newer is a key that did not exist on 2026-11-28 (``FIRST_KEYS``). Its default is what the section takes when the
+        key alone is left out.
+        """
+        content: dict[str, Any] = _key_content(self, self.model_dump(mode="json"))
+        return content
+
+    def _takes_by_itself(self, key: str, dumped: dict[str, Any]) -> bool:
+        """Return whether the section has this value of ``key`` when nobody gives it."""
+        try:
+            without = type(self).model_validate({name: value for name, value in dumped.items() if name != key})
+        except ValidationError:
+            return False
+        return bool(getattr(without, key) == getattr(self, key))
+
 
 def _kinds(annotation: Any) -> set[type]:
     """The types among which a value may be, a list or section as a whole."""
@@ -85,23 +102,6 @@ def _may_hold_truth(annotation: Any) -> bool:
 def _holds_truth(given: Any) -> bool:
     items = given if isinstance(given, (list, tuple)) else (given,)
     return any(isinstance(item, bool) for item in items)
-
-    def key_content(self) -> dict[str, Any]:
-        """Return what names results on disk, JSON-ready: everything but newer keys at their defaults.
-
-        Newer is a key that did not exist on 2026-11-28 (``FIRST_KEYS``). Its default is what the section takes when the
-        key alone is left out.
-        """
-        content: dict[str, Any] = _key_content(self, self.model_dump(mode="json"))
-        return content
-
-    def _takes_by_itself(self, key: str, dumped: dict[str, Any]) -> bool:
-        """Return whether the section has this value of ``key`` when nobody gives it."""
-        try:
-            without = type(self).model_validate({name: value for name, value in dumped.items() if name != key})
-        except ValidationError:
-            return False
-        return bool(getattr(without, key) == getattr(self, key))
 
 
 def _key_content(value: Any, dumped: Any) -> Any:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 
@@ -18,9 +17,7 @@ from backends import open_backend
 from backends.contract import Backend, CircuitProgram, CompiledCircuit
 from backends.names import parse_name
 from backends.record import versions
-from hybridq.data.images import Images, read_files
 from hybridq.data.intensity import Levels
-from hybridq.data.transforms import to_float
 from hybridq.errors import UserError
 from hybridq.evaluation.explanations import save_explanations
 from hybridq.evaluation.features import representations, save_stability
@@ -34,7 +31,6 @@ from hybridq.evaluation.selection import (
     weights_digest,
     write_evaluation,
 )
-from hybridq.evaluation.tasks import task_named
 from hybridq.evaluation.training_mean import training_mean
 from hybridq.files import check_folder
 from hybridq.models import Classifier
@@ -193,19 +189,17 @@ def decide(
     return _decide(load_model(run), run.task(), torch.from_numpy(features), values)
 
 
-def predict_files(run: Run, paths: list[Path]) -> pd.DataFrame:
-    """Class and probabilities of image files on the noiseless simulator: columns image, class, and one per class.
-
-    Where an image may have several labels, the second column is ``labels``, and names those decided.
-    """
-    model = load_model(run)
-    classes, task = run.classes(), task_named(run.task())
-    images = Images(read_files(paths, run.experiment().data)).brought_to(run.intensity().range)[:]
-    with torch.inference_mode():
-        probabilities = objective_of(run.task()).probabilities(model(to_float(images)).double()).numpy()
-    result = pd.DataFrame({"image": [str(path) for path in paths]})
-    result[task.decision] = task.name_decisions(task.decide(probabilities), classes)
-    return pd.concat([result, pd.DataFrame(probabilities, columns=classes)], axis=1)
+def expectations(
+    backend: Backend, compiled: CompiledCircuit, model: Classifier, angles: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], dict[str, Any], NDArray[np.float64]]:
+    """q (N, Q) of the model's circuit on a simulated backend, what ran, and the standard errors of q."""
+    weights = _weights(model)
+    result = run_exactly(backend, compiled, angles, weights) or backend.run(compiled, angles, weights)
+    note = takes_over(backend, angles.shape[1]) if backend.simulated and backend.shots is None else None
+    record = dict(result.record)
+    if note is not None:
+        record["note"] = f"{note}; {record['note']}" if "note" in record else note
+    return result.values, record, result.standard_errors
 
 
 _Angles = tuple[torch.Tensor, NDArray[np.float64]]
@@ -243,27 +237,15 @@ def _values(
         q = _classical_values(model, u)
         record, errors = _nothing_ran(backend, "the model has no circuit; nothing ran on the backend"), np.zeros_like(q)
     else:
-        q, record, errors = _expectations(backend, compiled, model, u, progress)
+        progress(f"running on {backend.name}", 0, 1)
+        q, record, errors = expectations(backend, compiled, model, u)
+        progress(f"running on {backend.name}", 1, 1)
     if by == "shuffle":
         seed = run.experiment().seed
         given = shuffled_rows(len(q), seed)
         record |= {"backend": evaluation.label, "intervention": intervention | {"seed": seed}}
         q, errors = q[given], errors[given]
     return q, record, errors
-
-
-def _expectations(
-    backend: Backend, compiled: CompiledCircuit, model: Classifier, u: NDArray[np.float64], progress: Progress
-) -> tuple[NDArray[np.float64], dict[str, Any], NDArray[np.float64]]:
-    progress(f"running on {backend.name}", 0, 1)
-    weights = _weights(model)
-    result = run_exactly(backend, compiled, u, weights) or backend.run(compiled, u, weights)
-    progress(f"running on {backend.name}", 1, 1)
-    note = takes_over(backend, u.shape[1]) if backend.simulated and backend.shots is None else None
-    record = dict(result.record)
-    if note is not None:
-        record["note"] = f"{note}; {record['note']}" if "note" in record else note
-    return result.values, record, result.standard_errors
 
 
 def _classical_values(model: Classifier, u: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -14,11 +14,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hybridq.config import OF_SOURCE, Experiment
+from hybridq.data.appearance import MOST_LOOKED_AT, Appearance, appearance_of, summary_of
 from hybridq.data.audit import verdict
 from hybridq.data.cache import open_images
 from hybridq.data.decoding import as_sixteen_bits
 from hybridq.data.drawing import draw_by_class, draw_by_labels
-from hybridq.data.images import Images
+from hybridq.data.images import Images, map_images
 from hybridq.data.intensity import (
     FULL,
     Intensity,
@@ -61,6 +62,8 @@ class Prepared:
     mean: float
     std: float
     intensity: Intensity
+    looks: tuple[Appearance, ...]
+    """How some of the training images look in their files."""
     leaks: tuple[str, ...] = ()
     """What the audit has against the splits, a sentence each."""
 
@@ -166,6 +169,7 @@ def prepare(
         mean,
         std,
         intensity,
+        _looks(manifest),
         tuple(leaks),
     )
 
@@ -213,6 +217,7 @@ def write_data(run: Run, prepared: Prepared) -> None:
             "notes": list(prepared.notes),
             "leaks": list(prepared.leaks),
             "intensity": {"mean": prepared.mean, "std": prepared.std, **prepared.intensity.as_json()},
+            "images": summary_of(prepared.looks),
         },
     )
 
@@ -236,6 +241,13 @@ def _said_of_intensity(measured: Measured | None, intensity: Intensity) -> list[
         return []
     absolute = "; brightness, noise and clipping of the augmentation are absolute" if intensity.range is None else ""
     return [f"Intensities of the training images: {describe(measured, intensity.range)} (data.range){absolute}."]
+
+
+def _looks(manifest: Manifest) -> tuple[Appearance, ...]:
+    """Of up to ``MOST_LOOKED_AT`` training images, evenly over their table."""
+    training = manifest.part("train")
+    chosen = np.unique(np.linspace(0, len(training) - 1, MOST_LOOKED_AT).astype(int))
+    return tuple(map_images(manifest, appearance_of, rows=training.iloc[chosen]))
 
 
 def _without(images: Images, held_out: Sequence[Images]) -> tuple[Images, int]:

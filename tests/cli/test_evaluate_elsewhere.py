@@ -15,8 +15,8 @@ from PIL import Image
 from hybridq.data.cache import open_images
 from hybridq.data.sources import load_manifest
 from hybridq.data.transforms import to_float
-from hybridq.evaluation.evaluate import predict_files
 from hybridq.evaluation.images import choose_elsewhere
+from hybridq.evaluation.predict import predict_files
 from hybridq.runs import Run
 
 ELSEWHERE = "synthetic:patients=12,patches=4,seed=9"

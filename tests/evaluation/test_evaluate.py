@@ -20,7 +20,8 @@ from hybridq.data.sources import load_manifest
 from hybridq.data.transforms import to_float
 from hybridq.errors import UserError
 from hybridq.evaluation.compare import compare_evaluations
-from hybridq.evaluation.evaluate import evaluate, plan_evaluation, predict_files
+from hybridq.evaluation.evaluate import evaluate, plan_evaluation
+from hybridq.evaluation.predict import predict_files
 from hybridq.models.saved import load_model
 from hybridq.runs import Run, open_run
 

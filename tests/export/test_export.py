@@ -22,8 +22,9 @@ from tiny import quietly
 
 from hybridq.data.transforms import to_float
 from hybridq.errors import UserError
-from hybridq.evaluation.evaluate import evaluate, plan_evaluation, predict_files
+from hybridq.evaluation.evaluate import evaluate, plan_evaluation
 from hybridq.evaluation.images import images_of
+from hybridq.evaluation.predict import predict_files
 from hybridq.evaluation.selection import choose_images
 from hybridq.export import export as module
 from hybridq.export import formats
