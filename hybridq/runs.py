@@ -109,6 +109,15 @@ class Run:
         """How its training images use the scale of their files, and what is brought to 0–1."""
         return Intensity.of_json(self.read_json("data.json").get("intensity", {}))
 
+    def directory(self) -> Path | None:
+        """Where the command that trained it was started: relative paths of its data begin there.
+
+        None for runs that were trained before this was recorded.
+        """
+        path = self.folder / "environment.json"
+        recorded = self.read_json(path.name).get("directory") if path.is_file() else None
+        return None if recorded is None else Path(recorded)
+
     def read_splits(self) -> pd.DataFrame:
         """splits.csv with columns id, group, split, label, and true_0, true_1, … where an image has several labels."""
         return pd.read_csv(self.splits, dtype={"id": str, "group": str, "split": str}, keep_default_na=False)
@@ -166,6 +175,7 @@ def describe_environment(seed: int, threads: int) -> dict[str, Any]:
         "seed": seed,
         "threads": threads,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "directory": str(Path.cwd()),
     }
 
 

@@ -131,12 +131,14 @@ def _sizes(manifest: Manifest, progress: Progress) -> str:
     """The sides of the images; headers are read where the source does not know them."""
     from PIL import Image
 
+    from hybridq.data.silence import silent_decoders
+
     table = manifest.table
     sides = {(width, height) for width, height in zip(table["width"], table["height"], strict=True) if width}
     unknown = table.loc[(table["width"] == 0) & (table["path"] != ""), "path"]
     for done, path in enumerate(unknown, start=1):
         try:
-            with Image.open(path) as image:
+            with silent_decoders(), Image.open(path) as image:
                 sides.add(image.size)
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
             continue  # the audit names unreadable files

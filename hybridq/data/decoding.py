@@ -21,6 +21,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.PpmImagePlugin import PpmImageFile
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
+from hybridq.data.silence import silent_decoders
 from hybridq.errors import UserError, printable
 
 Pixels = NDArray[np.uint8 | np.uint16]
@@ -83,10 +84,8 @@ def decode_with_facts(path: str, frame: int | None = None) -> tuple[Pixels, File
     """The same, with the state of the file that was decoded."""
     try:
         content, modified_ns = _read(Path(path))
-        if _is_dicom(path, content):
-            pixels = _decode_dicom(path, frame)
-        else:
-            pixels = _decode(content, frame)
+        with silent_decoders():
+            pixels = _decode_dicom(path, frame) if _is_dicom(path, content) else _decode(content, frame)
         return pixels, FileFacts(len(content), modified_ns, digest_of(content))
     except _RefusedError as error:
         return Unreadable(_spoken(path), str(error))

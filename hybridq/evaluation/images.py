@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache, partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from hybridq.data.cache import open_images
 from hybridq.data.images import Images
 from hybridq.data.intensity import FULL, Levels, Measured, carried_over, far_outside, measure, named
 from hybridq.data.manifest import Manifest
-from hybridq.data.sources import load_manifest
+from hybridq.data.sources import load_manifest, path_of, with_path
 from hybridq.errors import UserError
 from hybridq.evaluation.selection import Selection, choose_from
 from hybridq.models import Classifier
@@ -89,9 +90,34 @@ def features_of(run: Run, model: Classifier, images: Images, progress: Progress,
 def _data(run: Run, source: str | None) -> Data:
     """How the images are read: as the run reads its own."""
     data = run.experiment().data
-    if source is None:
-        return data
-    return data.model_copy(update={"source": source, "splits": None, "positive": None, "columns": None})
+    if source is not None:
+        return data.model_copy(update={"source": source, "splits": None, "positive": None, "columns": None})
+    found = {}
+    if (path := path_of(data.source)) is not None and (there := _found(run, path)) is not None:
+        found["source"] = with_path(data.source, there)
+    if data.splits is not None and (there := _found(run, data.splits)) is not None:
+        found["splits"] = str(there)
+    return data.model_copy(update=found)
+
+
+def _found(run: Run, path: str) -> Path | None:
+    """Where a path of the run's data leads now, if not where it says.
+
+    A relative one begins where the run was trained, or, where it is not there, where this command was started. Raises
+    :class:`UserError` where there is nothing in either place.
+    """
+    given, trained_in = Path(path).expanduser(), run.directory()
+    if trained_in not in (None, Path.cwd()) and not given.is_absolute() and (trained_in / given).exists():
+        return trained_in / given
+    if given.exists():
+        return None
+    looked = (
+        [str(given)] if given.is_absolute() else [str(place / given) for place in (trained_in, Path.cwd()) if place]
+    )
+    raise UserError(
+        f"{run.folder}: its data are not in {' or '.join(dict.fromkeys(looked))}; put a link there, start the command "
+        "in the folder from which the path leads to them, or evaluate with --data SOURCE"
+    )
 
 
 def _levels_elsewhere(run: Run, manifest: Manifest, own: bool) -> Levels | None:

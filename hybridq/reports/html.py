@@ -35,6 +35,8 @@ def write_report(folder: Path, rule: Rule = YOUDEN) -> Path:
     data, model, training = (run.read_json(name) for name in ("data.json", "model.json", "training.json"))
     circuit = content.optional(run, "circuit.json")
     environment = content.optional(run, "environment.json")
+    if environment is not None:
+        environment.pop("directory", None)  # it may name a person, and a report is passed on
     view = content.view(run)
     results = content.results(run, rule)
     share = content.quantum_share(run)

@@ -16,6 +16,8 @@ from safetensors.torch import load_file, save_file
 
 from hybridq.config import UNCHANGED, Experiment
 from hybridq.data.manifest import SPLITS
+from hybridq.data.sources import path_of
+from hybridq.errors import UserError
 from hybridq.files import check_folder, whole, write_json, write_text
 from hybridq.models import Classifier
 from hybridq.models.cost import multiply_adds
@@ -59,6 +61,7 @@ def train(
         announce(f"{done.folder} is finished already")
         return done
     check_folder(done.folder)
+    _check_directory(done, experiment)
     begun = (done.folder / "data.json").is_file()
     prepared = prepare(
         experiment,
@@ -85,6 +88,15 @@ def train(
         _pretrain(run, experiment, model, prepared, announce, progress)
     _finetune(run, experiment, model, objective, prepared, announce, progress)
     return run
+
+
+def _check_directory(run: Run, experiment: Experiment) -> None:
+    """Refuse to continue a training where relative paths of its data lead elsewhere than when it was begun."""
+    begun = run.directory() if run.config.exists() else None
+    paths = [path for path in (path_of(experiment.data.source), experiment.data.splits) if path is not None]
+    relative = [path for path in paths if not Path(path).expanduser().is_absolute()]
+    if begun is not None and begun != Path.cwd() and any((begun / path).exists() for path in relative):
+        raise UserError(f"{run.folder}: was begun in {begun}, where the path {relative[0]} begins; continue it there")
 
 
 def _pretrain(

@@ -6,6 +6,22 @@
 from __future__ import annotations
 
 from hybridq.data.sources import dicom, folder, lrse_net, medical_mnist, medmnist, synthetic, table  # noqa: F401  (each registers its sources)
-from hybridq.data.sources.registry import data_folder, download_source, load_manifest, source_infos, source_names
+from hybridq.data.sources.registry import (
+    data_folder,
+    download_source,
+    load_manifest,
+    path_of,
+    source_infos,
+    source_names,
+    with_path,
+)
 
-__all__ = ["data_folder", "download_source", "load_manifest", "source_infos", "source_names"]
+__all__ = [
+    "data_folder",
+    "download_source",
+    "load_manifest",
+    "path_of",
+    "source_infos",
+    "source_names",
+    "with_path",
+]

@@ -219,6 +219,18 @@ def _positive(request: Request) -> tuple[str | None, str]:
     return (key, "data.positive") if key is not None else (option, "positive")
 
 
+def path_of(name: str) -> str | None:
+    """What ``path=`` says in a source's name, if anything."""
+    return _options(name, name.partition(":")[2]).get("path")
+
+
+def with_path(name: str, path: Path) -> str:
+    """The same source with ``path=`` pointing elsewhere."""
+    kind, _, tail = name.partition(":")
+    options = _options(name, tail) | {"path": str(path)}
+    return f"{kind}:{','.join(f'{key}={value}' for key, value in options.items())}"
+
+
 def find_data(request: Request, path: str | None, default: str, holds: str) -> Path:
     """The folder of a data set: ``path=`` if given, else ``default`` under ``HYBRIDQ_DATA_DIR``.
 
