@@ -38,8 +38,8 @@ def evaluate_on_hardware(
     if evaluation.finished:
         announce(f"{evaluation.label}: on disk already ({evaluation.folder})")
         return evaluation.folder
-    for folder in (evaluation.folder.parent, evaluation.task_folder):
-        check_folder(folder)
+    for kept in (evaluation.folder.parent, evaluation.task_folder):
+        check_folder(kept)
     ledger = Ledger()
     task = open_task(evaluation) if evaluation.submitted else None
     if task is not None and not _continue(evaluation, task, ledger, submission):

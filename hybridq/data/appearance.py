@@ -99,7 +99,7 @@ def _by_shape(look: Appearance, known: Mapping[str, Any]) -> list[str]:
 
 
 def _by_intensity(look: Appearance, known: Mapping[str, Any]) -> list[str]:
-    for name, what in (("high", "brightest parts"), ("mean", "mean intensity")):
+    for name, what in (("high", "99th percentile"), ("mean", "mean intensity")):
         low, high = known[name]
         margin = max(high - low, high / 2)
         value = getattr(look, name)

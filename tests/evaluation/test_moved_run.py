@@ -1,0 +1,101 @@
+"""A run that was moved, or that is used from another folder, finds the images that it was trained on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny import quietly
+
+from hybridq.config import parse_experiment
+from hybridq.errors import UserError
+from hybridq.evaluation.evaluate import evaluate, plan_evaluation
+from hybridq.runs import Run, open_run
+from hybridq.training.train import train
+
+CONFIG = """
+name: r
+data: {source: "folder:path=pictures", size: 32}
+pretrain: {epochs: 0}
+model: {backbone: compact_cnn}
+train: {epochs: 1, batch_size: 16, threads: 1}
+"""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with pictures and a run that was trained there; do not change it."""
+    folder = tmp_path_factory.mktemp("trained")
+    random = np.random.default_rng(0)
+    for name, brightness in (("healthy", 90), ("sick", 160)):
+        (folder / "pictures" / name).mkdir(parents=True)
+        for number in range(24):
+            pixels = random.integers(0, brightness, (32, 32)).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / "pictures" / name / f"{number}.png")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        train(parse_experiment(CONFIG), Path("runs"), announce=quietly, progress=quietly)
+    return folder
+
+
+def probabilities(run: Run) -> bytes:
+    return (evaluate(plan_evaluation(run, "aer"), progress=quietly) / "predictions.csv").read_bytes()
+
+
+def test_a_run_is_evaluated_the_same_from_wherever_it_lies(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = Path(shutil.copytree(trained / "runs" / "r", tmp_path / "elsewhere"))
+    (tmp_path / "pictures").mkdir()  # of the same name, and not the images
+    monkeypatch.chdir(tmp_path)
+    away = probabilities(open_run(moved))
+    monkeypatch.chdir(trained)
+    shutil.rmtree(moved / "evaluations")
+    assert probabilities(open_run(moved)) == away
+
+
+def test_where_the_images_were_moved_too_the_folder_around_them_is_taken(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Path(shutil.copytree(trained, tmp_path / "copy"))
+    run = copy / "runs" / "r"
+    about = json.loads((run / "environment.json").read_text())
+    assert about["directory"] == str(trained)
+    (run / "environment.json").write_text(json.dumps(about | {"directory": str(tmp_path / "gone")}))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="its data are not in .*/gone/pictures or .*/pictures; put a link there, start"):
+        plan_evaluation(open_run(run), "aer")
+    monkeypatch.chdir(copy)
+    assert probabilities(open_run(run))
+
+
+def test_a_run_from_before_this_was_recorded_looks_where_the_command_is_started(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Path(shutil.copytree(trained / "runs" / "r", tmp_path / "old"))
+    about = json.loads((run / "environment.json").read_text())
+    del about["directory"]
+    (run / "environment.json").write_text(json.dumps(about))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=f"its data are not in {tmp_path}/pictures; put a link there"):
+        plan_evaluation(open_run(run), "aer")
+    monkeypatch.chdir(trained)
+    assert probabilities(open_run(run))
+
+
+def test_a_training_is_not_continued_where_its_path_leads_elsewhere(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Path(shutil.copytree(trained / "runs" / "r", tmp_path / "runs" / "r"))
+    (run / "training.json").unlink()
+    shutil.copytree(trained / "pictures", tmp_path / "pictures")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=f"was begun in {trained}, where the path pictures begins; continue it there"):
+        train(parse_experiment(CONFIG), Path("runs"), announce=quietly, progress=quietly)
+    monkeypatch.chdir(trained)
+    done = train(parse_experiment(CONFIG), tmp_path / "runs", announce=quietly, progress=quietly)
+    assert done.finished
