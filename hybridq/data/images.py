@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, overload
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hybridq.config import Data
-from hybridq.data.decoding import File, Pixels, Unreadable, as_sixteen_bits, bring_to, decode_then, fit
+from hybridq.data.decoding import File, Pixels, Unreadable, bring_to, decode_then
 from hybridq.data.intensity import Levels
 from hybridq.data.manifest import Manifest, Progress
 from hybridq.data.parallel import map_in_order
@@ -125,16 +123,6 @@ def files_of(manifest: Manifest, rows: pd.DataFrame) -> list[File]:
     return [
         (path, int(frame) if path in several else None) for path, frame in zip(rows["path"], rows["frame"], strict=True)
     ]
-
-
-def read_files(paths: Sequence[Path], data: Data) -> Pixels:
-    """Image files for a network, (N, ``data.channels``, ``data.size``, ``data.size``); raises :class:`UserError`."""
-    decode = partial(decode_then, partial(fit, size=data.size, channels=data.channels))
-    files: list[File] = [(str(path), None) for path in paths]
-    images: list[Pixels] = list(all_readable(map_in_order(decode, files)))
-    if any(image.dtype == np.uint16 for image in images):
-        images = [as_sixteen_bits(image) for image in images]
-    return np.stack(images)
 
 
 def reporting(results: Iterable[T], total: int, progress: Progress | None) -> Iterator[T]:

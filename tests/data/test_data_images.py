@@ -10,7 +10,7 @@ from PIL import Image
 
 from hybridq.config import Data
 from hybridq.data.decoding import Pixels
-from hybridq.data.images import Images, map_images, read_files
+from hybridq.data.images import Images, map_images
 from hybridq.data.manifest import Manifest
 from hybridq.errors import UserError
 
@@ -68,15 +68,6 @@ def test_bad_files_can_be_had_in_their_place(tmp_path: Path) -> None:
     found = list(map_images(unlabelled([good, bad, good]), shape_and_mean, errors="yield"))
     assert found[0] == found[2] == shape_and_mean(RAMP)
     assert str(found[1]) == f"{bad}: is not a PNG, JPEG, TIFF, BMP, WebP, GIF, JPEG 2000, PNM or DICOM image"
-
-
-def test_files_are_read_for_a_network(tmp_path: Path) -> None:
-    paths = [save(tmp_path / "a.png", np.full((9, 9), 3, np.uint8)), save(tmp_path / "b.png", COLOUR)]
-    assert read_files(paths, DATA).shape == (2, 1, 16, 16)
-    images = read_files([*paths, save(tmp_path / "c.png", DEEP)], DATA.model_copy(update={"channels": 3}))
-    assert images.shape == (3, 3, 16, 16)
-    assert images.dtype == np.uint16
-    assert (images[0] == 3 * 257).all()
 
 
 def test_a_view_reads_what_it_shows_and_nothing_else() -> None:

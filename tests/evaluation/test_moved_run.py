@@ -67,7 +67,7 @@ def test_where_the_images_were_moved_too_the_folder_around_them_is_taken(
     assert about["directory"] == str(trained)
     (run / "environment.json").write_text(json.dumps(about | {"directory": str(tmp_path / "gone")}))
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="its data are not in .*/gone/pictures or .*/pictures; put a link there, start"):
+    with pytest.raises(UserError, match=r"its data are not in .*/gone/pictures or .*/pictures; put a link"):
         plan_evaluation(open_run(run), "aer")
     monkeypatch.chdir(copy)
     assert probabilities(open_run(run))
