@@ -14,16 +14,18 @@ What it does not model
 ----------------------
 - Noise: crosstalk, drift, leakage, and relaxation of idle qubits (delays are skipped). A qubit that no two-qubit gate
   touches suffers readout error only. Connected parts of more than 10 qubits are not simulated with noise.
-- Time: a job takes as long as Aer takes and ``run_seconds``; charged are 2 s a job and 250 µs an execution, whatever
-  the circuit's duration. Failed and cancelled jobs are charged nothing, jobs over their time limit just the limit.
+- Time: a job takes as long as Aer takes and ``run_seconds``; charged are 2 s a sub-job, what a circuit is set to cost
+  and 250 µs an execution, whatever the circuit's duration. Failed and cancelled jobs are charged nothing, jobs over
+  their time limit just the limit.
 - Queues: one device, one job at a time, first come first served; batches have no precedence and do not expire.
 - Limits on size, number of executions, pending jobs and request rate, unless a fault says so.
 - Other programs than ``executor``, ``dry_run``, deleting jobs, private jobs' loss of results, workloads, calibration
-  ids, past calibrations (``updated_before`` is ignored), more than one instance.
+  ids, past calibrations (``updated_before`` is ignored), more than one instance of a service (two services are two).
 - TLS, and everything that IBM has in front of the service (a web firewall refuses some requests there).
 
 The numbers of errors are IBM's where the registry at quantum.cloud.ibm.com/docs/errors gives them; texts and bodies are
-like IBM's, not copies. It creates no job when it answers 5xx, because the client repeats such requests by itself.
+like IBM's, not copies. It creates no job when it answers 5xx, because the client repeats such requests by itself; the
+fault ``made_but_503`` breaks that promise.
 """
 
 from loopback.faults import KINDS, Fault, Faults

@@ -26,6 +26,8 @@ def main() -> None:
     parser.add_argument("--plan", choices=("open", "premium"), default="open")
     parser.add_argument("--quota-seconds", type=float, default=600.0)
     parser.add_argument("--consumed-seconds", type=float, default=0.0)
+    parser.add_argument("--circuit-seconds", type=float, default=0.0)
+    parser.add_argument("--subjob-executions", type=int)
     parser.add_argument("--over-quota", choices=("refuse", "hold"), default="refuse")
     options = vars(parser.parse_args())
     service = Loopback(*options.pop("device"), folder=options.pop("state"), **options)

@@ -10,13 +10,17 @@ from typing import Any
 
 STATUSES = ("400", "401", "403", "404", "409", "429", "500", "502", "503", "504")
 TRANSPORT = ("drop_before", "drop_after", "delay", "delay_after", "truncate", "garbage", "quota")
+BODIES = ("error_json", "empty", "half")
+PROMISE = "made_but_503"
 FATES = ("job_fails", "job_hangs", "job_cancelled", "job_time_limit")
-KINDS = (*STATUSES, *TRANSPORT, *FATES)
+KINDS = (*STATUSES, *TRANSPORT, *BODIES, PROMISE, *FATES)
 """A status answers with it and does nothing else; ``drop_before`` and ``drop_after`` close the connection without an
 answer, before or after the request was carried out; ``delay`` and ``delay_after`` wait before or after carrying it out;
 ``truncate`` sends half of the answer, ``garbage`` an answer that is no JSON; ``quota`` is the refusal of an instance
-whose time is used up. The fates belong to ``POST /jobs``: the job is accepted, and then fails, runs for ever, is
-cancelled by somebody else, or reaches its time limit."""
+whose time is used up. ``error_json``, ``empty`` and ``half`` are answers with status 200 that are none: an error as
+JSON, nothing, the first half of it sent as if it were all. ``made_but_503`` carries the request out and says that it
+did not, which IBM promises not to do. The fates belong to ``POST /jobs``: the job is accepted, and then fails, runs for
+ever, is cancelled by somebody else, or reaches its time limit."""
 
 _MESSAGES = {
     "400": (1208, "Request validation of body failed.", "Check the request."),

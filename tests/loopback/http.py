@@ -109,6 +109,15 @@ def handler_of(service: Loopback) -> type[BaseHTTPRequestHandler]:
                 return self._drop()
             if fault is not None and kind == "delay_after":
                 time.sleep(fault.seconds)
+            if kind == "made_but_503":
+                return self._send(503, error_body("503"))
+            if kind == "error_json":
+                return self._send(200, error_body("500"))
+            if kind == "empty":
+                return self._send(200, "")
+            if kind == "half":
+                text = answer if isinstance(answer, str) else json.dumps(answer)
+                return self._send(200, text[: len(text) // 2])
             if kind == "garbage":
                 return self._send(status, "<html><body>The service is being updated.</body></html>")
             return self._send(status, answer, cut=kind == "truncate")
@@ -124,7 +133,7 @@ def handler_of(service: Loopback) -> type[BaseHTTPRequestHandler]:
             if not service.authorized(self.headers.get("Authorization", "")):
                 raise RefusedError(401, "You are not authorized to perform this action.", 1200)
             if parts == ["v3", "resources", "search"]:
-                item = {"crn": CRN, "name": "loopback", "tags": [], "service_plan_unique_id": service.plan}
+                item = {"crn": service.crn, "name": "loopback", "tags": [], "service_plan_unique_id": service.plan}
                 return 200, {"items": [{**item, "doc": {"extensions": {"backends": len(service.devices)}}}]}
             if (host or "").startswith("globalcatalog"):
                 pricing = {"type": "free" if service.plan == "open" else "paid"}
@@ -132,7 +141,7 @@ def handler_of(service: Loopback) -> type[BaseHTTPRequestHandler]:
                     "overview_ui": {"en": {"display_name": service.plan.capitalize()}},
                     "metadata": {"pricing": pricing},
                 }
-            if self.headers.get("Service-CRN") != CRN:
+            if self.headers.get("Service-CRN") != service.crn:
                 raise RefusedError(403, "The instance is not one of this account.", 1201)
             return service.answer(self.command, parts, query, body, fate)
 

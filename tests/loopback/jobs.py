@@ -57,11 +57,6 @@ class Job:
         """When it was created, as the service writes it."""
         return str(timestamp(self.created_at))
 
-    @property
-    def quantum_seconds(self) -> float:
-        """What its executions cost."""
-        return JOB_SECONDS + EXECUTION_SECONDS * self.executions
-
     def summary(self) -> dict[str, Any]:
         """All but parameters and result, as JSON."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("params", "result")}

@@ -30,6 +30,7 @@ SETTINGS = frozenset(
     {
         *("key", "queue_seconds", "run_seconds", "usage_seconds", "others_in_queue"),
         *("quota_seconds", "consumed_seconds", "plan", "over_quota", "execution", "seeded_by"),
+        *("circuit_seconds", "subjob_executions"),
     }
 )
 """Attributes that ``POST /__control__/settings`` may change."""
@@ -51,6 +52,10 @@ class Loopback:
     ``others_in_queue`` jobs of other people that go by meanwhile, ``Running`` for at least ``run_seconds``. Usage is
     pending for ``usage_seconds`` after that. With ``quota_seconds`` used up (``consumed_seconds`` before, and what jobs
     are charged) a new job is refused, or with ``over_quota="hold"`` accepted and left in the queue.
+
+    A job is charged :data:`JOB_SECONDS` for each sub-job it is divided into (of ``subjob_executions`` executions at
+    most; None is one), ``circuit_seconds`` for each circuit and :data:`EXECUTION_SECONDS` for each execution. ``crn``
+    is the instance: two services with instances of their own are two accounts.
     """
 
     def __init__(
@@ -71,6 +76,9 @@ class Loopback:
         quota_seconds: float | None = 600.0,
         consumed_seconds: float = 0.0,
         over_quota: Literal["refuse", "hold"] = "refuse",
+        circuit_seconds: float = 0.0,
+        subjob_executions: int | None = None,
+        crn: str = CRN,
     ) -> None:
         self.key, self.seed, self.token_seconds = key, seed, token_seconds
         self.execution, self.seeded_by = execution, seeded_by
@@ -78,6 +86,8 @@ class Loopback:
         self.run_seconds, self.usage_seconds = run_seconds, usage_seconds
         self.plan, self.quota_seconds, self.over_quota = plan, quota_seconds, over_quota
         self.consumed_seconds = consumed_seconds
+        self.circuit_seconds, self.subjob_executions = circuit_seconds, subjob_executions
+        self.crn = crn
         self.faults = Faults()
         self.log: list[Request] = []
         self.devices: dict[str, Device] = {f"ibm_{name}": stored_device(name) for name in devices}
@@ -141,7 +151,7 @@ class Loopback:
     @property
     def environment(self) -> dict[str, str]:
         """Environment variables of the client and of HTTP that lead here, as through a proxy."""
-        return client_environment(self.url, self.key)
+        return client_environment(self.url, self.key, instance=self.crn)
 
     def summary(self) -> dict[str, Any]:
         """What happened: requests, jobs, how often the jobs of each tag were created and executed, charged seconds."""
@@ -266,6 +276,11 @@ class Loopback:
         left = max(0.0, 1 - waited / self.queue_seconds) if self.queue_seconds else 0.0
         return ahead + round(self.others_in_queue * left)
 
+    def price(self, circuits: int, executions: int) -> float:
+        """Quantum seconds that a job is charged."""
+        subjobs = 1 if self.subjob_executions is None else max(1, -(-executions // self.subjob_executions))
+        return subjobs * JOB_SECONDS + circuits * self.circuit_seconds + executions * EXECUTION_SECONDS
+
     def _finish(self, job: Job, state: str, reason: str = "", code: int | None = None, charge: float = 0.0) -> None:
         job.state, job.reason, job.reason_code, job.charged_seconds = state, reason, code, charge
         job.finished_at = time.time()
@@ -298,14 +313,14 @@ class Loopback:
                 elif kind == "job_time_limit" or (
                     done.state == "Completed"
                     and job.limit_seconds is not None
-                    and done.quantum_seconds > job.limit_seconds
+                    and self.price(done.circuits, done.executions) > job.limit_seconds
                 ):
                     reason = "The job ran longer than its maximum execution time."
                     self._finish(job, "Cancelled", reason, TIME_LIMIT_CODE, job.limit_seconds or JOB_SECONDS)
                 elif done.state == "Completed":
                     job.circuits, job.executions, job.result = done.circuits, done.executions, done.result
                     job.executed += 1
-                    self._finish(job, "Completed", charge=job.quantum_seconds)
+                    self._finish(job, "Completed", charge=self.price(job.circuits, job.executions))
                 else:
                     job.result = done.result
                     self._finish(job, done.state, done.reason, done.reason_code)
@@ -402,7 +417,7 @@ class Loopback:
         )
 
     def _usage(self) -> dict[str, Any]:
-        about = {"instance_id": CRN, "plan_id": self.plan, "usage_consumed_seconds": self.consumed}
+        about = {"instance_id": self.crn, "plan_id": self.plan, "usage_consumed_seconds": self.consumed}
         if self.quota_seconds is not None:
             about["usage_limit_seconds"] = self.quota_seconds
         return {**about, "usage_limit_reached": self.quota_reached}
@@ -439,7 +454,7 @@ class Loopback:
             "session_id": job.session_id,
             "cost": job.limit_seconds,
             "private": job.private,
-            "estimated_running_time_seconds": estimated_seconds(job.params),
+            "estimated_running_time_seconds": self.price(*circuits_and_executions(job.params)),
         }
 
     def _job(self, method: str, job: Job, rest: list[str], query: dict[str, list[str]], body: bytes) -> tuple[int, Any]:
@@ -536,13 +551,15 @@ class Loopback:
         }
 
 
-def client_environment(url: str, key: str, route: Literal["proxy", "direct"] = "proxy") -> dict[str, str]:
+def client_environment(
+    url: str, key: str, route: Literal["proxy", "direct"] = "proxy", instance: str = CRN
+) -> dict[str, str]:
     """Environment variables with which the unmodified client talks to a server at ``url``.
 
     ``proxy``: the client believes in ``http://*.ibm.test``, and ``http_proxy`` leads here. ``direct``: it is given this
     address, and does not ask which instances the account has.
     """
-    common = {"QISKIT_IBM_TOKEN": key, "QISKIT_IBM_INSTANCE": CRN}
+    common = {"QISKIT_IBM_TOKEN": key, "QISKIT_IBM_INSTANCE": instance}
     if route == "proxy":
         proxy = {"http_proxy": url, "no_proxy": ""}
         return {**common, "QISKIT_IBM_URL": "http://ibm.test", "IAM_URL": "http://iam.ibm.test", **proxy}
@@ -550,16 +567,16 @@ def client_environment(url: str, key: str, route: Literal["proxy", "direct"] = "
     return {**common, "QISKIT_IBM_URL": url + DIRECT + PREFIX, "IAM_URL": url, **bypass}
 
 
-def estimated_seconds(params: dict[str, Any]) -> float:
-    """Quantum seconds that a job will be charged, from its parameters alone."""
+def circuits_and_executions(params: dict[str, Any]) -> tuple[int, int]:
+    """Circuits and executions of a job, from its parameters alone."""
     program = params.get("quantum_program", {})
-    executions = 0
+    circuits = 0
     for item in program.get("items", []):
         size = 1
         for length in item.get("shape", []):
             size *= length
-        executions += size * program.get("shots", 0)
-    return JOB_SECONDS + EXECUTION_SECONDS * executions
+        circuits += size
+    return circuits, circuits * program.get("shots", 0)
 
 
 def _hangs(job: Job) -> bool:
