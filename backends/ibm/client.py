@@ -14,7 +14,6 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
@@ -23,7 +22,6 @@ from qiskit import QuantumCircuit
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.providers.exceptions import QiskitBackendNotFoundError
 from qiskit_ibm_runtime import Batch, QiskitRuntimeService
-from qiskit_ibm_runtime.decoders.defaults import DEFAULT_DECODERS
 from qiskit_ibm_runtime.decoders.result_decoder import ResultDecoder
 from qiskit_ibm_runtime.exceptions import (
     RuntimeInvalidStateError,
@@ -34,21 +32,21 @@ from qiskit_ibm_runtime.executor_estimator import Estimator
 from qiskit_ibm_runtime.options_models import EstimatorOptions
 from qiskit_ibm_runtime.utils.validations import validate_isa_circuits, validate_rzz_pubs
 
-from backends.contract import FloatArray
 from backends.devices import Device, device_of
 from backends.errors import BackendError
 from backends.ibm.failures import (
-    CLIENT_ERRORS,
     AccountError,
     NoTokenError,
     RefusedError,
     UnauthorizedError,
-    UnavailableError,
+    from_the_client,
     plain,
     refuse_raw_key,
     understood,
 )
 from backends.ibm.options import TWIRLS, HardwareOptions
+from backends.ibm.tested import refuse_changed_client, refuse_leaking_client
+from backends.ibm.transport import post_once
 from backends.ibm.waits import Waits
 
 T = TypeVar("T")
@@ -102,6 +100,7 @@ class Service:
         self._ask("logging in at IBM", lambda: None)
 
     def _login(self) -> None:
+        refuse_changed_client()
         self._service = QiskitRuntimeService()
         self._devices: dict[str, Any] = {}
         self._jobs: dict[str, Any] = {}
@@ -143,7 +142,9 @@ class Service:
         threading.Thread(target=work, daemon=True).start()
         try:
             return answer.result(timeout=seconds)
-        except CLIENT_ERRORS as error:
+        except Exception as error:
+            if not from_the_client(error):
+                raise
             failure = understood(error, what)
         # Raised out here it does not carry the client's error along, which may quote the key.
         raise failure
@@ -275,6 +276,7 @@ class Service:
 
         def send() -> str:
             mode = self._device(device) if batch_id is None else self._batch(batch_id)
+            self._make_safe(self._device(device))
             estimator = Estimator(mode, estimator_options(options, tags, max_execution_seconds))
             try:
                 job = estimator.run([pub])
@@ -287,12 +289,24 @@ class Service:
 
         return self._ask("submitting the job", send, self.waits.transfer)
 
+    def _make_safe(self, backend: Any) -> None:
+        """See that the session which will send a job sends it once, and never the key; changes nothing else of it."""
+        session = self._service._api_clients[backend._instance]._session
+        refuse_leaking_client(session.auth)
+        post_once(session)
+
     def find(self, tag: str) -> list[FoundJob]:
         """All jobs of the instance in use that carry a tag, oldest first, cancelled ones included."""
+        return self._look_for(job_tags=[tag])
 
+    def find_all(self, device: str) -> list[FoundJob]:
+        """All jobs of the instance in use that ever were sent to a device, oldest first; takes a request for 20."""
+        return self._look_for(backend_name=device, program_id="executor")
+
+    def _look_for(self, **which: Any) -> list[FoundJob]:
         def look() -> list[FoundJob]:
-            jobs = self._service.jobs(limit=None, job_tags=[tag], instance=self._service.active_instance())
-            return [FoundJob(j.job_id(), j.session_id, tuple(j.tags), j.creation_date.isoformat()) for j in jobs]
+            jobs = self._service.jobs(limit=None, instance=self._service.active_instance(), **which)
+            return [FoundJob(j.job_id(), j.session_id, tuple(j.tags or ()), j.creation_date.isoformat()) for j in jobs]
 
         return sorted(self._ask("looking for jobs by their tag", look), key=lambda job: (job.created, job.job_id))
 
@@ -329,15 +343,12 @@ class Service:
         )
 
     def fetch(self, job_id: str) -> str:
-        """The result of a job that is done, exactly as the service sent it."""
+        """What the service sends as the result of a job that is done, exactly as it is; it may be no result."""
 
         def load() -> Any:
             return self._job(job_id).result(decoder=_Verbatim)
 
-        text = self._ask(f"fetching the result of job {job_id}", load, self.waits.transfer)
-        if not isinstance(text, str) or not text.strip().startswith("{") or not text.strip().endswith("}"):
-            raise UnavailableError(f"fetching the result of job {job_id} failed: it did not arrive whole")
-        return text
+        return self._ask(f"fetching the result of job {job_id}", load, self.waits.transfer) or ""
 
     def calibration(self, job_id: str) -> dict[str, Any] | None:
         """Calibration of the device when a job began to run, as the service gives it; None where it has none."""
@@ -392,18 +403,3 @@ def estimator_options(options: HardwareOptions, tags: list[str], max_execution_s
         theirs.dynamical_decoupling.enable = True
         theirs.dynamical_decoupling.sequence_type = options.dynamical_decoupling
     return theirs
-
-
-def read_result(raw: str) -> tuple[FloatArray, FloatArray, dict[str, Any]]:
-    """Values and standard errors (rows, observables) of a job with one PUB, and the options IBM's estimator settled on.
-
-    Raises ``ValueError`` where the text is no such result.
-    """
-    try:
-        decoders = DEFAULT_DECODERS["executor"]
-        result: Any = reduce(lambda r, d: d.decode(r) if d.is_applicable(r) else r, decoders, raw)
-        data = result[0].data
-        evs, stds = np.asarray(data.evs, dtype=np.float64).T, np.asarray(data.stds, dtype=np.float64).T
-    except Exception as error:
-        raise ValueError(str(error) or type(error).__name__) from None
-    return evs, stds, dict(result.metadata["options"])

@@ -8,7 +8,10 @@ A chunk goes through these states, each in the ledger before the next step is ta
 
 ``intended`` means that the job may or may not exist. Such a chunk is looked up at the service by its tag, for some
 time, before it is sent again. ``failed`` and ``cancelled`` stand until :func:`execute` is called again, which is when
-those chunks, and no others, are sent anew. ``done`` means that the raw result is on disk.
+those chunks, and no others, are sent anew. ``done`` means that the raw result is on disk and can be read.
+
+Before anything is sent, results on disk and jobs at the service that the ledger does not have are looked for and taken
+over (:mod:`backends.ibm.reconcile`), so that another machine, or one whose ledger is gone, goes on where the first was.
 
 :func:`execute` walks over the chunks again and again and takes for each the one step that its state allows. What the
 service does meanwhile, an outage, a full queue, an answer that never came, only means that a step is taken later.
@@ -16,8 +19,11 @@ service does meanwhile, an outage, a full queue, an answer that never came, only
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
@@ -25,10 +31,12 @@ from typing import Literal
 from backends.errors import BackendError
 from backends.ibm.client import Service
 from backends.ibm.failures import AccountError, NotFoundError, RefusedError, UnavailableError
-from backends.ibm.keep import keep_charge, keep_details, keep_result
-from backends.ibm.ledger import PENDING, JobRow, Ledger
-from backends.ibm.reconcile import settle, sweep
-from backends.ibm.results import ExecutionResult, read_results
+from backends.ibm.keep import NoResultError, keep_charges, keep_details, keep_result
+from backends.ibm.ledger import ENDED, PENDING, JobRow, Ledger
+from backends.ibm.reconcile import adopt_jobs, adopt_results, missing, refuse_others, settle, sweep
+from backends.ibm.results import ExecutionResult, UnreadableResultError, read_results
+from backends.ibm.sender import alone_in, read_sender, refuse_other_instance, sender_here, write_sender
+from backends.ibm.tags import content_tag, evaluation_tag, ledger_tag
 from backends.ibm.task import Task
 
 Phase = Literal["submitting", "waiting", "trouble", "finished"]
@@ -36,6 +44,8 @@ Stage = Literal["submitted", "finished"]
 STAGES: tuple[Stage, ...] = ("submitted", "finished")
 RECENT = 3600.0
 """Seconds. An intent older than this is looked up once: a request that old has become a job by now, or never will."""
+READ_TRIES = 6
+"""How often a result that cannot be read is fetched before it is left for another call."""
 
 
 @dataclass(frozen=True)
@@ -76,28 +86,76 @@ def execute(
     detach: bool = False,
     submit: bool = True,
 ) -> ExecutionResult | Unfinished:
-    """Bring a task to its end from wherever it stands.
+    """Bring a task to its end from wherever it stands, whoever brought it there.
 
     With ``detach`` only until everything is submitted. Without ``submit`` nothing is sent: what is at the service is
     waited for (looked at once, with ``detach``), and chunks that are not there, or that failed, are left as they are.
+    With ``submit`` it is agreed that what is missing be sent; :func:`take_over` says beforehand how much that is.
 
     Raises :class:`BackendError` when another process is at work on it, when the service refuses (account, quota, a
-    request it does not take), and, with ``submit``, after all other chunks are finished, when chunks failed or were
+    request it does not take), when its jobs were sent with something else or by an account that is not seen from here,
+    when the disk is full, and, with ``submit``, after all other chunks are finished, when chunks failed or were
     cancelled. Calling it again goes on from there.
     """
-    with ledger.lock(task.key):
-        task = task.save()
-        ledger.add_evaluation(
-            task.key,
-            run=task.run,
-            backend=task.backend,
-            device=task.device,
-            folder=task.folder,
-            chunks=len(task.chunks),
-        )
-        execution = _Execution(task, service, ledger, status or (lambda _: None), submit)
+    with _at_work(task, ledger, agreed=submit) as kept:
+        execution = _Execution(kept, service, ledger, status or (lambda _: None), submit)
         execution.run(until="submitted" if detach else "finished")
         return execution.outcome()
+
+
+def take_over(task: Task, *, service: Service | None, ledger: Ledger) -> ExecutionResult | None:
+    """Note in the ledger what there is of a kept task that it does not have; sends nothing.
+
+    Looks at the disk, and with ``service`` for jobs there too. Returns the results if all of them are on disk.
+    """
+    with _at_work(task, ledger) as kept:
+        if service is not None:
+            adopt_jobs(kept, service, ledger)
+        latest = ledger.latest(kept.key)
+        rows = [latest[chunk] for chunk in range(len(kept.chunks)) if chunk in latest and latest[chunk].state == "done"]
+        if len(rows) < len(kept.chunks):
+            return None
+        try:
+            return read_results(kept, rows, _others(ledger, rows))
+        except BackendError:  # to be fetched again
+            return None
+
+
+@contextlib.contextmanager
+def _at_work(task: Task, ledger: Ledger, *, agreed: bool = False) -> Iterator[Task]:
+    """Work on a task alone: kept in its folder, noted in the ledger, with what is on disk.
+
+    A disk that is full, or not to be written to, is one sentence.
+    """
+    try:
+        with ledger.lock(task.key), alone_in(task.folder):
+            run, task = task.run, task.save()
+            ledger.add_evaluation(
+                task.key,
+                run=run,
+                backend=task.backend,
+                device=task.device,
+                folder=task.folder,
+                chunks=len(task.chunks),
+                agreed=agreed,
+            )
+            adopt_results(task, ledger)
+            yield task
+    except OSError as error:
+        where = error.filename or task.folder
+        raise BackendError(f"{where} cannot be written: {error.strerror or error}; {_AFTER_DISK}") from None
+    except sqlite3.Error as error:
+        raise BackendError(f"the ledger {ledger.path} cannot be written: {error}; {_AFTER_DISK}") from None
+
+
+_AFTER_DISK = "what is submitted goes on at IBM and nothing is lost; make room and run the same command again"
+
+
+def _others(ledger: Ledger, used: list[JobRow]) -> list[JobRow]:
+    """Jobs of the evaluation that these do not use, and that may have been charged."""
+    ids = {row.job_id for row in used}
+    rows = ledger.jobs(used[0].key)
+    return [row for row in rows if row.job_id is not None and row.job_id not in ids and row.state in ENDED]
 
 
 def cancel(key: str, *, service: Service, ledger: Ledger) -> list[str]:
@@ -126,17 +184,19 @@ class _Execution:
         self.task, self.service, self.ledger, self.status, self.submit = task, service, ledger, status, submit
         self.waits = service.waits
         self.digest = task.digest()
-        latest = ledger.latest(task.key)
-        if any(row.digest != self.digest for row in latest.values()):
-            raise BackendError(
-                f"{task.folder} does not hold what the jobs of this evaluation were sent with; restore it, or repeat "
-                f"the evaluation under another label"
-            )
-        # A chunk that failed in an earlier call has no row here, and so is sent again.
-        self.rows = {chunk: row for chunk, row in latest.items() if row.state not in {"failed", "cancelled"}}
+        self.rows = self.rows_to_go_on_with()
         for chunk, row in self.rows.items():
             if row.state == "done" and not task.details_path(chunk, str(row.job_id)).is_file():
                 self.rows[chunk] = replace(row, state="submitted")  # its files were deleted
+        self.unreadable: dict[int, NoResultError] = {}
+        """Chunks whose job is done and whose result could not be read, each with the last reason."""
+        self.read_tries: Counter[int] = Counter()
+        self.damaged: set[int] = set()
+        """Chunks whose result on disk cannot be read, and is fetched again."""
+        self.taken_over = False
+        """Whether jobs of the evaluation that the ledger does not have were looked for."""
+        self.others_send_until = 0.0
+        """Until when (monotonic) jobs that another ledger began to send are looked for."""
         self.looked_for_until: dict[str, float] = {}
         """For intents whose job may exist, the time (monotonic) until which it is looked for."""
         self.not_sent: set[str] = set()
@@ -146,6 +206,18 @@ class _Execution:
         self.checked = False
         self.queue_position: int | None = None
         self.running_seconds = 0.0
+
+    def rows_to_go_on_with(self) -> dict[int, JobRow]:
+        """The row of each chunk by the ledger; a chunk that failed or was cancelled has none, and so is sent again."""
+        rows = {
+            c: row for c, row in self.ledger.latest(self.task.key).items() if row.state not in {"failed", "cancelled"}
+        }
+        if any(row.digest != self.digest for row in rows.values()):
+            raise BackendError(
+                f"{self.task.folder} does not hold what the jobs of this evaluation were sent with; restore it, or "
+                f"repeat the evaluation under another label"
+            )
+        return rows
 
     def run(self, until: Stage) -> None:
         """Take steps until everything is submitted, or finished."""
@@ -160,6 +232,8 @@ class _Execution:
                 pause = self.waits.after_trouble(tries, error.retry_after)
             # With all results on disk there is nothing left that an outage could hold up.
             if self.is_over("finished") or (tries == 0 and self.is_over(until)):
+                with contextlib.suppress(UnavailableError, RefusedError):
+                    keep_charges(self.service, self.ledger, self.task.key)
                 self.report("finished", message, 0.0)
                 return
             self.report(phase, message, pause)
@@ -167,7 +241,8 @@ class _Execution:
 
     def is_over(self, until: Stage) -> bool:
         """Whether there is nothing left to wait for."""
-        states = [self.rows[c].state if c in self.rows else "intended" for c in range(len(self.task.chunks))]
+        left = [c for c in range(len(self.task.chunks)) if self.read_tries[c] < READ_TRIES]
+        states = [self.rows[c].state if c in self.rows else "intended" for c in left]
         waited_for = {*(["intended"] if self.submit else []), *(PENDING if until == "finished" else [])}
         return not waited_for & set(states)
 
@@ -183,7 +258,8 @@ class _Execution:
                 finished=sum(row.state == "done" for row in rows),
                 failed=sum(row.state in {"failed", "cancelled"} for row in rows),
                 queue_position=self.queue_position,
-                quantum_seconds=sum(row.charged_seconds or 0.0 for row in rows) + self.running_seconds,
+                quantum_seconds=sum(row.charged_seconds or 0.0 for row in self.ledger.jobs(self.task.key))
+                + self.running_seconds,
                 pause_seconds=pause,
             )
         )
@@ -191,6 +267,8 @@ class _Execution:
     def one_pass(self) -> None:
         """One step for each chunk, in their order; a chunk that cannot be sent holds back those after it only."""
         self.queue_position, self.running_seconds = None, 0.0
+        if not self.taken_over and missing(self.task, self.ledger):
+            self.look_for_jobs()
         trouble: UnavailableError | None = None
         first_pending = True
         for chunk in range(len(self.task.chunks)):
@@ -205,11 +283,14 @@ class _Execution:
                         self.report("submitting", "", 0.0)
                     except UnavailableError as error:
                         trouble = error
-            elif row.state in PENDING:
-                self.look(row, ask_details=first_pending)
+            elif row.state in PENDING and self.read_tries[chunk] < READ_TRIES:
+                try:
+                    self.look(row, ask_details=first_pending)
+                except NoResultError as error:
+                    self.read_tries[chunk] += 1
+                    self.unreadable[chunk] = error
+                    trouble = error if self.read_tries[chunk] < READ_TRIES else trouble
                 first_pending = False
-            elif row.state == "done" and row.charged_seconds is None:
-                self.rows[chunk] = keep_charge(self.service, self.ledger, row)
         if trouble is not None:
             raise trouble
         for stage in STAGES:
@@ -221,11 +302,44 @@ class _Execution:
 
     # Submitting.
 
+    def look_for_jobs(self) -> None:
+        """Take over jobs of the evaluation that the ledger does not have; raises where they are of no use here."""
+        others = adopt_jobs(self.task, self.service, self.ledger)
+        if self.submit and missing(self.task, self.ledger):
+            refuse_others(others, self.task.folder)
+        for chunk, row in self.rows_to_go_on_with().items():
+            if chunk not in self.rows or self.rows[chunk].tag != row.tag:
+                self.rows[chunk] = row
+                evaluation = self.ledger.evaluation(self.task.key)
+                if evaluation is not None and evaluation.batch_id is None:
+                    self.ledger.set_batch(self.task.key, row.batch_id)  # to be closed in the end
+        self.taken_over = True
+
+    def become_sender(self, instance: str) -> None:
+        """Write into the folder that this ledger sends now, unless another one may be sending; see ``sender.py``."""
+        here, before = sender_here(self.ledger.id, instance), read_sender(self.task.folder)
+        if before is not None and before.ledger != here.ledger:
+            if before.instance != here.instance:
+                raise refuse_other_instance(self.task.folder, before)
+            if not self.others_send_until:
+                recent = before.age_seconds < RECENT
+                self.others_send_until = time.monotonic() + (self.waits.grace if recent else 0.0)
+            self.look_for_jobs()
+            if time.monotonic() < self.others_send_until:
+                raise UnavailableError(
+                    f"{before.who} began to send this evaluation at {before.begun}: looking for those jobs before "
+                    f"anything is sent"
+                )
+        write_sender(self.task.folder, here)
+
     def send_or_find(self, chunk: int) -> None:
         """Submit a chunk, unless its job exists already."""
         row = self.rows.get(chunk)
         if row is None:
             self.check_circuit()
+            self.become_sender(self.service.instance(self.task.device))
+            if chunk in self.rows:  # its job was found
+                return
             estimated = self.task.chunks[chunk].estimated_seconds
             row = self.ledger.intend(self.task.key, chunk, digest=self.digest, estimated_seconds=estimated)
             self.rows[chunk] = row
@@ -256,6 +370,9 @@ class _Execution:
         """Submit an intended job, write down its id, and see that it is the only one."""
         self.check_circuit()
         batch_id, instance = self.batch(), self.service.instance(self.task.device)
+        self.become_sender(instance)
+        if self.rows[row.chunk].tag != row.tag:  # another ledger has sent it meanwhile
+            return
         self.ledger.update(row.tag, state="intended")  # as of now
         self.not_sent.discard(row.tag)
         try:
@@ -263,7 +380,12 @@ class _Execution:
                 self.task.device,
                 self.task.pub(row.chunk),
                 options=self.task.options,
-                tags=[self.ledger.evaluation_tag(self.task.key), row.tag],
+                tags=[
+                    ledger_tag(self.task.key, self.ledger.id),
+                    row.tag,
+                    evaluation_tag(self.task.key),
+                    content_tag(self.task.key, row.chunk, self.digest),
+                ],
                 max_execution_seconds=self.task.chunks[row.chunk].max_execution_seconds,
                 batch_id=batch_id,
             )
@@ -279,7 +401,7 @@ class _Execution:
         self.rows[row.chunk] = row = self.ledger.update(
             row.tag, state="submitted", job_id=job_id, batch_id=batch_id, instance=instance
         )
-        # Behind a proxy urllib3 repeats a request whose answer was lost, and says nothing of the first job.
+        # The client repeats a request that is answered 5xx, and says nothing of a job that the first one made.
         self.settle(row)
 
     def settle(self, row: JobRow) -> bool:
@@ -318,12 +440,14 @@ class _Execution:
     def look(self, row: JobRow, *, ask_details: bool) -> None:
         """Ask how a job is, and keep its result if it is done."""
         job_id = str(row.job_id)
-        if self.task.result_path(row.chunk, job_id).is_file():
+        if row.chunk not in self.damaged and self.task.result_path(row.chunk, job_id).is_file():
             self.rows[row.chunk] = keep_details(self.task, self.service, self.ledger, row)
             return
         try:
             state, reason = self.service.state(job_id)
         except NotFoundError as error:
+            if row.chunk in self.damaged:
+                raise
             if _age(row) < self.waits.grace:
                 raise UnavailableError(str(error)) from None
             raise BackendError(
@@ -353,12 +477,37 @@ class _Execution:
         """The results where all are here; raises where a chunk that was to be sent failed."""
         if self.submit:
             self.raise_for_failed()
+        self.raise_for_unreadable()
         chunks = range(len(self.task.chunks))
         if any(chunk not in self.rows or self.rows[chunk].state != "done" for chunk in chunks):
             ids = [self.rows[chunk].job_id for chunk in chunks if chunk in self.rows]
             return Unfinished(self.task.key, tuple(str(job_id) for job_id in ids if job_id is not None))
-        surplus = [str(row.job_id) for row in self.ledger.jobs(self.task.key) if row.state == "surplus"]
-        return read_results(self.task, [self.rows[chunk] for chunk in chunks], surplus)
+        rows = [self.ledger.job(self.rows[chunk].tag) for chunk in chunks]
+        try:
+            return read_results(self.task, rows, _others(self.ledger, rows))
+        except UnreadableResultError as error:
+            if error.chunk in self.damaged:
+                raise
+            return self.fetch_again(error)
+
+    def fetch_again(self, error: UnreadableResultError) -> ExecutionResult | Unfinished:
+        """Fetch a result again that cannot be read from the disk; raises the error where its job is not known."""
+        self.damaged.add(error.chunk)
+        self.rows[error.chunk] = replace(self.rows[error.chunk], state="submitted")
+        try:
+            self.run(until="finished")
+        except NotFoundError:
+            raise error from None
+        return self.outcome()
+
+    def raise_for_unreadable(self) -> None:
+        """Raise where a job is done whose result could not be read, after some tries."""
+        left = [chunk for chunk, tries in self.read_tries.items() if tries >= READ_TRIES]
+        if left:
+            raise BackendError(
+                f"{self.unreadable[left[0]]}; job {self.rows[left[0]].job_id} of chunk {left[0] + 1} is finished and "
+                f"is not sent again, and the same command fetches its result again"
+            )
 
     def raise_for_failed(self) -> None:
         """Raise where a chunk failed in this call."""

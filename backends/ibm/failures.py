@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import traceback
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -74,7 +75,20 @@ class NotFoundError(RefusedError):
 
 
 CLIENT_ERRORS = (QiskitError, RequestException, json.JSONDecodeError, UserWarning, TimeoutError)
-"""All that the client raises for reasons outside this program."""
+"""All that the client raises, on purpose, for reasons outside this program."""
+_READS_ANSWERS = re.compile(
+    r"qiskit_ibm_runtime[\\/](api|utils|qiskit_runtime_service|runtime_job_v2|session|batch|ibm_)"
+)
+"""Parts of the client that take an answer of the service apart."""
+
+
+def from_the_client(error: Exception) -> bool:
+    """Whether the client raised an error for a reason outside this program, on purpose or over an answer it got."""
+    if isinstance(error, (*CLIENT_ERRORS, BackendError)):
+        return not isinstance(error, BackendError)
+    files = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
+    theirs = [file for file in files if "qiskit_ibm_runtime" in file]
+    return bool(theirs) and _READS_ANSWERS.search(theirs[-1]) is not None
 
 
 def refuse_raw_key() -> None:
@@ -89,6 +103,8 @@ def refuse_raw_key() -> None:
 
 def understood(error: Exception, what: str) -> BackendError:
     """What an error of the client means for ``what`` was being done."""
+    if not isinstance(error, CLIENT_ERRORS):
+        return UnavailableError(f"{what} failed: the answer was not what IBM's client expects", maybe_done=True)
     status, retry_after = _status(error), _retry_after(error)
     match error:
         case AccountNotFoundError():

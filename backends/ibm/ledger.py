@@ -1,7 +1,8 @@
 """Every job ever submitted from this machine: one SQLite database per user, all of its SQL here.
 
 A row is written before its job is submitted (state ``intended``, a tag that no other job has) and follows the job from
-then on. Rows are never deleted. The database is in WAL mode, so it belongs on a local disk; several processes may use
+then on. A job that is found at the service or on disk without a row is given one (:meth:`Ledger.adopt`). Rows are never
+deleted. The database is in WAL mode, so it belongs on a local disk; several processes may use
 it at once, but only one at a time works on one evaluation (:meth:`Ledger.lock`).
 """
 
@@ -21,9 +22,10 @@ from typing import Any, Literal
 import platformdirs
 
 from backends.errors import BackendError
+from backends.ibm.tags import attempt_tag
 
 VARIABLE = "HYBRIDQ_LEDGER"
-VERSION = 1
+VERSION = 2
 NOT_WRITABLE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY)
 LOCKED_SECONDS = 60
 """How long another process's write is waited for."""
@@ -31,6 +33,8 @@ LOCKED_SECONDS = 60
 State = Literal["intended", "submitted", "queued", "running", "done", "failed", "cancelled", "surplus"]
 PENDING: tuple[State, ...] = ("submitted", "queued", "running")
 """At the service, and not final."""
+ENDED: tuple[State, ...] = ("done", "failed", "cancelled", "surplus")
+"""Of no more use to wait for; they may have been charged."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS ledger (id TEXT NOT NULL);
@@ -47,6 +51,12 @@ CREATE TABLE IF NOT EXISTS jobs (
 CREATE UNIQUE INDEX IF NOT EXISTS one_job_a_tag ON jobs (tag) WHERE state != 'surplus';
 CREATE INDEX IF NOT EXISTS jobs_of_a_key ON jobs (key, chunk, attempt);
 """
+_MIGRATIONS = {
+    1: _SCHEMA,
+    # Until then an evaluation was noted when it was submitted, which had been agreed to.
+    2: "ALTER TABLE evaluations ADD COLUMN agreed TEXT; UPDATE evaluations SET agreed = created",
+}
+"""What makes the database of a version from that of the version before."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,8 @@ class EvaluationRow:
     holder: str | None
     """Process that worked on it last."""
     created: str
+    agreed: str | None
+    """When it was agreed on this machine that its jobs be sent; None where that was never asked here."""
 
 
 @dataclass(frozen=True)
@@ -152,11 +164,12 @@ class Ledger:
             version = int(self._db.execute("PRAGMA user_version").fetchone()[0])
             if version > VERSION:
                 raise BackendError(f"the ledger {self.path} was written by a newer version of this program")
-            if version < VERSION:
-                for statement in filter(None, map(str.strip, _SCHEMA.split(";"))):
+            for newer in range(version + 1, VERSION + 1):
+                for statement in filter(None, map(str.strip, _MIGRATIONS[newer].split(";"))):
                     self._db.execute(statement)
+            if version < 1:
                 self._db.execute("INSERT INTO ledger VALUES (?)", (uuid.uuid4().hex[:8],))
-                self._db.execute(f"PRAGMA user_version = {VERSION}")
+            self._db.execute(f"PRAGMA user_version = {VERSION}")
             return str(self._db.execute("SELECT id FROM ledger").fetchone()[0])
 
     @contextlib.contextmanager
@@ -199,13 +212,20 @@ class Ledger:
         finally:
             lock.close()
 
-    def add_evaluation(self, key: str, *, run: str, backend: str, device: str, folder: Path, chunks: int) -> None:
-        """Note an evaluation; one that is there keeps its row, with the folder as it is now."""
+    def add_evaluation(
+        self, key: str, *, run: str, backend: str, device: str, folder: Path, chunks: int, agreed: bool = False
+    ) -> None:
+        """Note an evaluation; one that is there keeps its row, with run and folder as they are now.
+
+        With ``agreed`` note too that its jobs may be sent from here.
+        """
         self._db.execute(
-            f"INSERT INTO evaluations ({_EVALUATION_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, NULL, ?, ?) "
-            "ON CONFLICT (key) DO UPDATE SET folder = excluded.folder",
+            f"INSERT INTO evaluations ({_EVALUATION_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, NULL, ?, ?, NULL) "
+            "ON CONFLICT (key) DO UPDATE SET run = excluded.run, folder = excluded.folder",
             (key, run, backend, device, str(folder.absolute()), chunks, f"process {os.getpid()}", _now()),
         )
+        if agreed:
+            self._db.execute("UPDATE evaluations SET agreed = ? WHERE key = ? AND agreed IS NULL", (_now(), key))
 
     def evaluation(self, key: str) -> EvaluationRow | None:
         """An evaluation, or None."""
@@ -221,10 +241,6 @@ class Ledger:
         """Note the batch that is open for an evaluation, or that none is."""
         self._db.execute("UPDATE evaluations SET batch_id = ? WHERE key = ?", (batch_id, key))
 
-    def evaluation_tag(self, key: str) -> str:
-        """The tag that all jobs of an evaluation carry; other machines' jobs of the same evaluation carry another."""
-        return f"hybridq-{key[:16]}-{self.id}"
-
     def intend(self, key: str, chunk: int, *, digest: str, estimated_seconds: float) -> JobRow:
         """Write down that a chunk is about to be submitted, as its next attempt."""
         with self._transaction():
@@ -234,7 +250,7 @@ class Ledger:
             (attempt,) = self._db.execute(
                 "SELECT COALESCE(MAX(attempt), 0) + 1 FROM jobs WHERE key = ? AND chunk = ?", (key, chunk)
             ).fetchone()
-            tag = f"{self.evaluation_tag(key)}-{chunk:03d}-{attempt}"
+            tag = attempt_tag(key, self.id, chunk, attempt)
             self._insert(
                 tag=tag,
                 key=key,
@@ -248,8 +264,26 @@ class Ledger:
             )
         return self.job(tag)
 
+    def adopt(self, tag: str, key: str, chunk: int, **values: Any) -> JobRow:
+        """Give a row to a job that was found without one, as its chunk's next attempt; ``values`` are its columns.
+
+        ``tag`` is that of its submission.
+        """
+        with self._transaction():
+            evaluation = self.evaluation(key)
+            if evaluation is None:
+                raise ValueError(f"the ledger has no evaluation {key}")
+            (attempt,) = self._db.execute(
+                "SELECT COALESCE(MAX(attempt), 0) + 1 FROM jobs WHERE key = ? AND chunk = ?", (key, chunk)
+            ).fetchone()
+            # An emptied ledger has its id still: an attempt that was its own keeps its number.
+            number = int(tag.rpartition("-")[2])
+            about = {"run": evaluation.run, "backend": evaluation.backend, "chunk": chunk}
+            self._insert(tag=tag, key=key, attempt=max(attempt, number), **about, **values)
+        return self.job(tag)
+
     def add_surplus(self, of: JobRow, job_id: str, reason: str) -> None:
-        """Note a second job with the tag of ``of``, once."""
+        """Note a second job of the chunk of ``of``, once."""
         self._insert(
             tag=of.tag,
             key=of.key,
@@ -263,6 +297,10 @@ class Ledger:
             estimated_seconds=of.estimated_seconds,
             reason=reason,
         )
+
+    def charge(self, job_id: str, seconds: float) -> None:
+        """Note what a job was charged, whatever became of it."""
+        self._db.execute("UPDATE jobs SET charged_seconds = ? WHERE job_id = ?", (seconds, job_id))
 
     def _insert(self, **values: Any) -> None:
         values |= {"created": _now(), "updated": _now()}

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from backends.contract import FloatArray
 from backends.errors import BackendError
-from backends.ibm.client import read_result
-from backends.ibm.ledger import JobRow
+from backends.ibm.ledger import JobRow, State
+from backends.ibm.tags import Origin, origin
 from backends.ibm.task import Task
+from backends.ibm.tested import read_result
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,18 @@ class JobRecord:
 
 
 @dataclass(frozen=True)
+class OtherJob:
+    """A job of the evaluation whose result is not used: a second one of its chunk, or one that failed."""
+
+    chunk: int
+    job_id: str
+    state: State
+    """``surplus``, ``failed`` or ``cancelled``."""
+    reason: str | None
+    charged_seconds: float | None
+
+
+@dataclass(frozen=True)
 class Drift:
     """The first chunk and its repetition at the end, each (R, K)."""
 
@@ -49,19 +63,61 @@ class ExecutionResult:
     evs: FloatArray
     stds: FloatArray
     jobs: tuple[JobRecord, ...]
-    charged_seconds: float | None
-    """Quantum seconds of all these jobs; None while the service has not counted all of them."""
+    others: tuple[OtherJob, ...]
+    """Jobs that came to be twice, failed or were cancelled; what they are charged is spent too."""
     drift: Drift | None
-    surplus: tuple[str, ...]
-    """Ids of jobs that came to be twice."""
     options: dict[str, Any]
     """What IBM's estimator settled on, after its defaults."""
 
+    @property
+    def charged_seconds(self) -> float | None:
+        """Quantum seconds of all jobs, the others included; None while the service has not counted all of them."""
+        charged = [job.charged_seconds for job in self.jobs] + [job.charged_seconds for job in self.others]
+        counted = [seconds for seconds in charged if seconds is not None]
+        return sum(counted) if len(counted) == len(charged) else None
 
-def read_results(task: Task, rows: Sequence[JobRow], surplus: Sequence[str]) -> ExecutionResult:
-    """The values of all chunks from their jobs, ``rows`` in the order of the chunks.
+    @property
+    def surplus(self) -> tuple[str, ...]:
+        """Ids of jobs that came to be twice."""
+        return tuple(job.job_id for job in self.others if job.state == "surplus")
 
-    Raises :class:`BackendError` naming the file where one cannot be read.
+
+class UnreadableResultError(BackendError):
+    """A result on disk that cannot be read, or is not that of its chunk."""
+
+    def __init__(self, path: Path, chunk: int, reason: str) -> None:
+        super().__init__(f"the result kept in {path} cannot be read: {reason}")
+        self.chunk, self.reason = chunk, reason
+
+
+def parse_result(task: Task, chunk: int, digest: str, raw: str) -> tuple[FloatArray, FloatArray, dict[str, Any]]:
+    """Values and standard errors (rows, observables) of a chunk from a raw result, and the options settled on.
+
+    Raises ``ValueError`` where the text is no result, or that of something else than this chunk of the task with this
+    digest.
+    """
+    means, errors, options = read_result(raw)
+    rows = task.chunks[chunk].stop - task.chunks[chunk].start
+    expected = (rows, len(task.observables))
+    if means.shape != expected or errors.shape != expected:
+        raise ValueError(f"it has values of shape {means.shape}, expected {expected}")
+    came_from = origin_of(task, options)
+    if came_from is not None and (came_from.chunk != chunk or not came_from.is_of(digest)):
+        raise ValueError("it is the result of another job")
+    return means, errors, options
+
+
+def origin_of(task: Task, options: dict[str, Any]) -> Origin | None:
+    """What the tags in a raw result say of the job it is from; None where it is no job of this evaluation."""
+    tags = (options.get("environment") or {}).get("job_tags") or []
+    return origin(task.key, map(str, tags))
+
+
+def read_results(task: Task, rows: Sequence[JobRow], others: Sequence[JobRow]) -> ExecutionResult:
+    """The values of all chunks from their jobs, ``rows`` in the order of the chunks; ``others`` are those not used.
+
+    Raises :class:`UnreadableResultError` where a result cannot be read, and :class:`BackendError` where its details
+    cannot.
     """
     shape = (len(task.values), len(task.observables))
     evs, stds = np.empty(shape), np.empty(shape)
@@ -74,29 +130,22 @@ def read_results(task: Task, rows: Sequence[JobRow], surplus: Sequence[str]) -> 
         else:
             evs[where], stds[where] = means, errors
     jobs = tuple(_job_record(task, row) for row in rows)
-    charged = [job.charged_seconds for job in jobs if job.charged_seconds is not None]
     return ExecutionResult(
         evs=evs,
         stds=stds,
         jobs=jobs,
-        charged_seconds=sum(charged) if len(charged) == len(jobs) else None,
+        others=tuple(OtherJob(r.chunk, str(r.job_id), r.state, r.reason, r.charged_seconds) for r in others),
         drift=drift,
-        surplus=tuple(surplus),
         options=options,
     )
 
 
 def _read(task: Task, row: JobRow) -> tuple[FloatArray, FloatArray, dict[str, Any]]:
     path = task.result_path(row.chunk, str(row.job_id))
-    chunk = task.chunks[row.chunk]
-    expected = (chunk.stop - chunk.start, len(task.observables))
     try:
-        means, errors, options = read_result(path.read_text(encoding="utf-8"))
-        if means.shape != expected or errors.shape != expected:
-            raise ValueError(f"it has values of shape {means.shape}, expected {expected}")
+        return parse_result(task, row.chunk, row.digest, path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BackendError(f"the result kept in {path} cannot be read: {error}") from None
-    return means, errors, options
+        raise UnreadableResultError(path, row.chunk, str(error)) from None
 
 
 def _job_record(task: Task, row: JobRow) -> JobRecord:

@@ -22,6 +22,7 @@ from qiskit.quantum_info import SparsePauliOp
 from backends.contract import FloatArray
 from backends.errors import BackendError
 from backends.ibm.options import FIRST_OPTIONS, HardwareOptions
+from backends.ibm.tags import evaluation_tag
 from backends.key_content import key_content
 
 VERSION = 1
@@ -62,6 +63,8 @@ class Task:
     """Name of the backend with its options, for the ledger."""
     record: dict[str, Any] = field(default_factory=dict)
     """Layout and all else that the caller wants to keep; JSON-ready."""
+    tagged: bool = True
+    """Whether all its jobs have a tag of the evaluation alone; not where it was kept before December 2026."""
 
     def __post_init__(self) -> None:
         if self.values.ndim != 2 or self.values.shape[1] != len(self.circuit.parameters):
@@ -107,6 +110,7 @@ class Task:
         about = {
             "version": VERSION,
             "key": self.key,
+            "tag": evaluation_tag(self.key),
             "backend": self.backend,
             "run": self.run,
             **self._content(),
@@ -141,6 +145,7 @@ class Task:
                 run=about["run"],
                 backend=about["backend"],
                 record=about["record"],
+                tagged="tag" in about,
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BackendError(f"the evaluation kept in {folder} cannot be read: {error}") from None

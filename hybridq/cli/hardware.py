@@ -17,6 +17,7 @@ from hybridq.files import check_folder
 if TYPE_CHECKING:
     from backends.ibm.client import Service
     from backends.ibm.ledger import Ledger
+    from backends.ibm.results import ExecutionResult
     from backends.ibm.task import Task
     from hybridq.evaluation.hardware import HardwareEvaluation
     from hybridq.runs import Run
@@ -30,9 +31,9 @@ def evaluate_on_hardware(
 ) -> Path | None:
     """Plan, ask, submit, wait and decide, from wherever it stands; None where it was not to be finished now."""
     with working("loading qiskit"):
-        from backends.ibm.client import Service
+        from backends.ibm.execution import take_over
         from backends.ibm.ledger import Ledger
-        from hybridq.evaluation.hardware import open_task, prepare, standing
+        from hybridq.evaluation.hardware import finish, open_task, prepare, standing
     evaluation = prepare(run, backend, split=split, limit=limit, stratified=stratified, repeat=submission.repeat)
     submission = submission.completed(run.experiment().hardware)
     if evaluation.finished:
@@ -42,33 +43,66 @@ def evaluate_on_hardware(
         check_folder(kept)
     ledger = Ledger()
     task = open_task(evaluation) if evaluation.submitted else None
-    if task is not None and not _continue(evaluation, task, ledger, submission):
+    kept, submit = None, True
+    if task is not None and not standing(task, ledger).agreed:
+        kept = take_over(task, service=None, ledger=ledger)
+    elif task is not None and not _continue(evaluation, task, ledger, submission):
         return None
     try:
         with working("logging in at IBM"):
-            service = Service()
-        task = task or _plan(evaluation, service, submission)
+            service = _login(kept)
+        if kept is not None and service is None:
+            announce(f"{evaluation.label}: all results are on disk")
+            return finish(evaluation, kept)
+        assert service is not None
+        if task is None:
+            task = _plan(evaluation, service, submission)
+        elif not standing(task, ledger).agreed:
+            # Its jobs may be at IBM, sent from another machine or with a ledger that is gone.
+            with working("looking for jobs of this evaluation"):
+                take_over(task, service=service, ledger=ledger)
+            if not _continue(evaluation, task, ledger, submission):
+                return None
+            submit = bool(standing(task, ledger).unsent)
     except KeyboardInterrupt:
         announce("interrupted before anything was sent")
         raise typer.Exit(INTERRUPTED) from None
     if task is None:
         return None
-    folder = bring_to_end(evaluation, task, service, ledger, detach=submission.detach)
+    folder = bring_to_end(evaluation, task, service, ledger, detach=submission.detach, submit=submit)
     if folder is None:
         now = standing(task, ledger)
         sent = now.pending + now.finished
+        left = f", {now.unsent} to be sent (again)" if now.unsent else ""
         announce(
-            f"{sent} {'job is' if sent == 1 else 'jobs are'} submitted. The same command waits for them and finishes; "
-            f"so does hybridq jobs collect."
+            f"{sent} {'job is' if sent == 1 else 'jobs are'} submitted{left}. The same command waits for them and "
+            f"finishes; so does hybridq jobs collect."
         )
     return folder
 
 
+def _login(kept: ExecutionResult | None) -> Service | None:
+    """The account; None where there is none and none is needed, since all results are on disk with what they cost."""
+    from backends.ibm.client import Service
+    from backends.ibm.failures import AccountError
+
+    if kept is not None and kept.charged_seconds is not None:
+        return None
+    try:
+        return Service()
+    except AccountError:
+        if kept is None:
+            raise
+        return None
+
+
 def _plan(evaluation: HardwareEvaluation, service: Service, submission: Submission) -> Task | None:
     """Show the plan, refuse what is too much, ask, and compute the angles; None where nothing is to be submitted."""
+    from backends.ibm.reconcile import refuse_jobs_elsewhere
     from hybridq.cli.tables import plan_table
     from hybridq.evaluation.hardware import is_imitation, place, task_of
 
+    refuse_jobs_elsewhere(service, evaluation.key, evaluation.task_folder)
     with working(f"placing the circuit on {evaluation.device}"):
         placed = place(evaluation, service, reference_chunk=submission.reference_chunk)
     selection = evaluation.selection
@@ -94,7 +128,10 @@ def _agreed(evaluation: HardwareEvaluation, seconds: float) -> bool:
 
 
 def _continue(evaluation: HardwareEvaluation, task: Task, ledger: Ledger, submission: Submission) -> bool:
-    """Say how far it is; False where nothing is to be done. Raises :class:`BackendError` where the rest is too much."""
+    """Say how far it is, and ask where the rest was not agreed to on this machine; False where nothing is to be done.
+
+    Raises :class:`BackendError` where the rest is too much, and :class:`UserError` where nobody can be asked.
+    """
     from hybridq.evaluation.hardware import standing
 
     now = standing(task, ledger)
@@ -111,7 +148,14 @@ def _continue(evaluation: HardwareEvaluation, task: Task, ledger: Ledger, submis
         )
     if submission.dry_run:
         announce("nothing was submitted (--dry-run)")
-    return not submission.dry_run
+        return False
+    if not now.unsent or now.agreed or submission.yes:
+        return True
+    announce("It was not submitted from this machine, or the ledger is another one.")
+    if not _agreed(evaluation, now.unsent_seconds):
+        announce("nothing was submitted")
+        return False
+    return True
 
 
 def bring_to_end(
@@ -134,6 +178,8 @@ def bring_to_end(
     except KeyboardInterrupt:
         announce("interrupted: what is submitted goes on at IBM, and the same command goes on where this one was")
         raise typer.Exit(INTERRUPTED) from None
-    for job in result.surplus:
-        announce(f"job {job} came to be twice and was cancelled or left out")
+    for job in result.others:
+        if job.state == "surplus":
+            cost = "not counted yet" if job.charged_seconds is None else f"{job.charged_seconds:,.1f} quantum s charged"
+            announce(f"job {job.job_id} came to be twice: {job.reason}, {cost}")
     return folder

@@ -16,6 +16,7 @@ from hybridq.errors import UserError
 if TYPE_CHECKING:
     from backends.ibm.client import Service
     from backends.ibm.ledger import EvaluationRow, JobRow, Ledger
+    from backends.ibm.task import Task
 
 app = typer.Typer(help="Jobs at IBM: every one ever submitted from this machine.", rich_markup_mode=None)
 
@@ -79,19 +80,21 @@ def collect(
     from hybridq.cli.console import announce
 
     ledger = _ledger()
-    chosen = [_find(ledger, key) for key in keys] if keys else _unfinished(ledger)
-    if not chosen:
-        announce("every evaluation is finished: there is nothing to collect")
-        return
     service: Service | None = None
-    problems = []
-    for evaluation in chosen:
+    problems, found = [], 0
+    for evaluation in [_find(ledger, key) for key in keys] if keys else ledger.evaluations():
         try:
+            task = _task_of(ledger, evaluation)
+            if task is None or (not keys and not _is_unfinished(task)):
+                continue
+            found += 1
             if service is None and _at_ibm(ledger, evaluation):
                 service = _service()
-            _collect(evaluation, service, ledger, wait=wait)
+            _collect(task, service, ledger, wait=wait)
         except (BackendError, UserError) as error:
             problems.append(f"{evaluation.key[:8]}: {error}")
+    if not found and not problems:
+        announce("every evaluation is finished: there is nothing to collect")
     if problems:
         raise UserError("; ".join(problems))
 
@@ -124,15 +127,46 @@ def _at_ibm(ledger: Ledger, evaluation: EvaluationRow) -> list[JobRow]:
     return [row for row in ledger.latest(evaluation.key).values() if row.state in {"intended", *PENDING}]
 
 
-def _collect(evaluation: EvaluationRow, service: Service | None, ledger: Ledger, *, wait: bool) -> None:
-    """Bring one evaluation as far as it goes without sending; ``service`` is None where it has nothing at IBM."""
+def _task_of(ledger: Ledger, evaluation: EvaluationRow) -> Task | None:
+    """The task of an evaluation, in its run wherever that is now; None where it is gone and nothing is at IBM either.
+
+    Raises :class:`UserError` where it is gone and jobs of it are at IBM.
+    """
+    from dataclasses import replace
+
     from backends.ibm.task import Task
+    from hybridq.cli.console import announce
+    from hybridq.evaluation.hardware import find_task_folder
+
+    noted = Path(evaluation.folder)
+    folder = find_task_folder(noted)
+    if folder is not None:
+        task = Task.load(folder)
+        return replace(task, run=str(folder.parent.parent)) if "request" in task.record else task
+    if waiting := len(_at_ibm(ledger, evaluation)):
+        raise UserError(
+            f"{noted}: is not there any more and was not found beside it, and {waiting} of its jobs may be at IBM; put "
+            f"the run where it was, or run this where the run's folder is now"
+        )
+    announce(f"{evaluation.key[:8]} ({evaluation.backend}): left out, since {noted} is not there any more")
+    return None
+
+
+def _is_unfinished(task: Task) -> bool:
+    """Whether a task's results are not decided yet, and the task is no program's of the user's own."""
+    from hybridq.evaluation.selection import folder_name
+
+    results = Path(task.run) / "evaluations" / folder_name(task.backend, task.key)
+    return "request" in task.record and not (results / "metrics.json").is_file()
+
+
+def _collect(task: Task, service: Service | None, ledger: Ledger, *, wait: bool) -> None:
+    """Bring one evaluation as far as it goes without sending; ``service`` is None where it has nothing at IBM."""
     from hybridq.cli.console import announce
     from hybridq.cli.hardware import bring_to_end
     from hybridq.evaluation.hardware import evaluation_of, standing
 
-    name = f"{evaluation.key[:8]} ({evaluation.backend})"
-    task = Task.load(Path(evaluation.folder))
+    name = f"{task.key[:8]} ({task.backend})"
     ours = evaluation_of(task)
     if service is not None or not standing(task, ledger).unsent:
         folder = bring_to_end(ours, task, service or _service(), ledger, detach=not wait, submit=False)
@@ -142,28 +176,10 @@ def _collect(evaluation: EvaluationRow, service: Service | None, ledger: Ledger,
     now = standing(task, ledger)
     left = f", {now.unsent} to be sent (again), which only hybridq evaluate does" if now.unsent else ""
     announce(f"{name}: {now.finished} of {now.chunks} chunks finished, {now.pending} at IBM{left}")
-    for row in ledger.latest(evaluation.key).values():
+    for row in ledger.latest(task.key).values():
         if row.state in {"failed", "cancelled"}:
             why = f": {row.reason}" if row.reason else ""
             announce(f"  chunk {row.chunk + 1}, job {row.job_id} {row.state}{why}")
-
-
-def _unfinished(ledger: Ledger) -> list[EvaluationRow]:
-    """Evaluations whose results are not whole yet, and whose folder is still there."""
-    from backends.ibm.task import Task, is_kept
-    from hybridq.evaluation.selection import folder_name
-
-    found = []
-    for evaluation in ledger.evaluations():
-        if not is_kept(Path(evaluation.folder)):
-            continue
-        task = Task.load(Path(evaluation.folder))
-        if "request" not in task.record:  # of a program of the user's own
-            continue
-        results = Path(task.run) / "evaluations" / folder_name(task.backend, task.key)
-        if not (results / "metrics.json").is_file():
-            found.append(evaluation)
-    return found
 
 
 def _find(ledger: Ledger, text: str) -> EvaluationRow:
@@ -225,7 +241,9 @@ def _print_evaluation(ledger: Ledger, evaluation: EvaluationRow) -> None:
 
     from hybridq.cli.console import announce, console
 
-    announce(f"{evaluation.key[:8]}  {evaluation.backend}  {Path(evaluation.run).name}")
+    spent = sum(row.charged_seconds or 0.0 for row in ledger.jobs(evaluation.key))
+    name = f"{evaluation.key[:8]}  {evaluation.backend}  {Path(evaluation.run).name}"
+    announce(f"{name}  {spent:,.1f} quantum s charged in all")
     numbers = [Column(name, justify="right") for name in ("est. s", "charged s", "age")]
     table = Table(
         "chunk", "state", *numbers, Column("job", no_wrap=True), box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1)

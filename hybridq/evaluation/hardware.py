@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -199,8 +199,9 @@ def task_of(evaluation: HardwareEvaluation, placed: Prepared, progress: Progress
 
 
 def open_task(evaluation: HardwareEvaluation) -> Task:
-    """The task that was kept when the evaluation was submitted."""
-    return Task.load(evaluation.task_folder.absolute())
+    """The task that was kept when the evaluation was submitted, in the run as it is called now."""
+    task = Task.load(evaluation.task_folder.absolute())
+    return replace(task, run=str(evaluation.run.folder.absolute()))
 
 
 def evaluation_of(task: Task) -> HardwareEvaluation:
@@ -209,13 +210,35 @@ def evaluation_of(task: Task) -> HardwareEvaluation:
         raise UserError(f"{task.folder}: was submitted by a program of your own, and the same program goes on with it")
     request = dict(task.record["request"])
     # The name is complete: what the configuration says by now is another evaluation's.
-    evaluation = _evaluation(open_run(Path(task.run)), parse_name(request.pop("backend")), **request)
+    run = run_of(task)
+    evaluation = _evaluation(run, parse_name(request.pop("backend")), **request)
     if evaluation.key != task.key:
         raise UserError(
-            f"{task.run}: weights, images or configuration were changed since {task.backend} was submitted; its raw "
+            f"{run.folder}: weights, images or configuration were changed since {task.backend} was submitted; its raw "
             f"results are in {task.folder}"
         )
     return evaluation
+
+
+def run_of(task: Task) -> Run:
+    """The run that a task is of: the one whose folder it is kept in, wherever that is by now."""
+    return open_run(task.folder.parent.parent)
+
+
+def find_task_folder(noted: Path) -> Path | None:
+    """Where a task is kept that was noted in a folder; None where it is gone.
+
+    A run that was renamed or moved is looked for among the folders beside where it was, and in the working directory
+    and its folder of runs. Two copies of it are not told apart, and so neither is taken.
+    """
+    if is_kept(noted):
+        return noted
+    places = {noted.parent.parent.parent.absolute(), Path.cwd(), Path.cwd() / "runs"}
+    pattern = f"*/{noted.parent.name}/{noted.name}"
+    found = {
+        folder.resolve() for place in places if place.is_dir() for folder in place.glob(pattern) if is_kept(folder)
+    }
+    return found.pop() if len(found) == 1 else None
 
 
 @dataclass(frozen=True)
@@ -229,9 +252,12 @@ class Standing:
     unsent: int
     """Not sent for certain: not yet, interrupted while sending, or failed or cancelled and so to be sent again."""
     spent_seconds: float
-    """Quantum seconds charged, or estimated where the service has not counted yet, of all jobs so far."""
+    """Quantum seconds charged, or estimated where the service has not counted yet, of all jobs so far: those that came
+    to be twice, failed or were cancelled included, and nothing for what the service did not take."""
     unsent_seconds: float
     """Estimate of what is still to be sent."""
+    agreed: bool
+    """Whether it was agreed on this machine that what is still to be sent be sent."""
 
 
 def standing(task: Task, ledger: Ledger) -> Standing:
@@ -239,7 +265,8 @@ def standing(task: Task, ledger: Ledger) -> Standing:
     latest = ledger.latest(task.key)
     states = {chunk: row.state for chunk, row in latest.items()}
     unsent = [c for c in range(len(task.chunks)) if states.get(c) not in {"done", *PENDING}]
-    sent = [row for row in ledger.jobs(task.key) if row.state not in {"intended", "surplus"}]
+    sent = [row for row in ledger.jobs(task.key) if row.job_id is not None]
+    noted = ledger.evaluation(task.key)
     return Standing(
         chunks=len(task.chunks),
         finished=sum(state == "done" for state in states.values()),
@@ -249,6 +276,7 @@ def standing(task: Task, ledger: Ledger) -> Standing:
             row.estimated_seconds if row.charged_seconds is None else row.charged_seconds for row in sent
         ),
         unsent_seconds=sum(task.chunks[c].estimated_seconds for c in unsent),
+        agreed=noted is not None and noted.agreed is not None,
     )
 
 
@@ -316,6 +344,7 @@ def _record(
             "options": result.options,
             "jobs": [asdict(job) for job in result.jobs],
             "surplus_jobs": list(result.surplus),
+            "other_jobs": [asdict(job) for job in result.others],
             "patches": [
                 {
                     "qubits": patch["qubits"],

@@ -1,4 +1,5 @@
-"""The fault matrix: each fault of the service × {submitting, polling, fetching}, what happens, and what the user sees.
+"""The fault matrix: each fault of the service × {submitting, polling, fetching}, what happens, and what the user sees;
+and the same with the process stopped in the trouble and its ledger deleted.
 
 ``PYTHONPATH=tests:tests/backends python -m hardware_faults`` runs it and prints the table of ``docs/hardware.md``.
 """
@@ -64,6 +65,7 @@ EXPIRING = {"token_seconds": 1, "run_seconds": 0.5}
 IMPATIENT = replace(WAITS, request=0.8, transfer=0.8)
 SUBMITTING: tuple[Phase, ...] = ("submitting",)
 POLLING: tuple[Phase, ...] = ("polling",)
+FETCHING: tuple[Phase, ...] = ("fetching",)
 PENDING = {"count": 3, "code": 3458, "message": "You have reached the maximum number of pending jobs."}
 NO_TIME = {"quota_seconds": 1.0, "consumed_seconds": 1.0}
 CASES = [
@@ -85,11 +87,12 @@ CASES = [
     Case(
         "the answer is lost: the job exists", "goes on", "no connection", "drop_after", {}, SUBMITTING, route="direct"
     ),
+    Case("the answer is lost behind a proxy: the job exists", "goes on", "no connection", "drop_after", {}, SUBMITTING),
     Case(
-        "the answer is lost behind a proxy: two jobs, one is cancelled",
+        "503 although the job was made: two jobs, one is cancelled",
         "goes on",
         "",
-        "drop_after",
+        "made_but_503",
         {},
         SUBMITTING,
         service={"queue_seconds": 0.6},
@@ -97,6 +100,10 @@ CASES = [
     ),
     Case("the answer breaks off", "goes on", "the answer broke off", "truncate"),
     Case("the answer is not the service's", "goes on", "", "garbage"),
+    Case("JSON that is no answer", "goes on", "", "error_json"),
+    Case("an empty answer", "goes on", "", "empty"),
+    Case("half an answer", "goes on", "", "half"),
+    Case("a result that is none, for good", "ends", "is not sent again", "error_json", {"count": None}, FETCHING),
     Case("no answer in time", "goes on", "no answer", "delay_after", {"seconds": 1.5}, waits=IMPATIENT),
     Case(
         "the service does not know the job (404)",
@@ -124,23 +131,32 @@ class Seen:
     outcome: Outcome
     said: str
     seconds: float
+    jobs: int
+    """At the service in the end."""
 
 
-def run_case(case: Case, phase: Phase, folder: Path) -> Seen:
-    """Bring an evaluation into trouble, then, where that ended it, call it again; checks that nothing is lost."""
+class Stopped(BaseException):
+    """The process is stopped in the middle of its trouble."""
+
+
+def run_case(case: Case, phase: Phase, folder: Path, *, ledger_missing: bool = False) -> Seen:
+    """Bring an evaluation into trouble, then, where that ended it, call it again; checks that nothing is lost.
+
+    With ``ledger_missing`` it is stopped when it meets the trouble, and goes on when that is over, with a new ledger.
+    """
     with Loopback("manila", key=KEY, **{"execution": "counterfeit", **case.service}) as server:
         before = dict(os.environ)
         os.environ.update(client_environment(server.url, KEY, case.route))
         try:
-            seen = _run(case, phase, server, folder)
+            seen = _run(case, phase, server, folder, ledger_missing)
         finally:
             os.environ.clear()
             os.environ.update(before)
-        _check(case, server)
+        _check(case, server, ledger_missing)
     return seen
 
 
-def _run(case: Case, phase: Phase, server: Loopback, folder: Path) -> Seen:
+def _run(case: Case, phase: Phase, server: Loopback, folder: Path, ledger_missing: bool) -> Seen:
     task = small_task(folder / "task", chunks=CHUNKS, rows=ROWS, device="manila")
     ledger = Ledger(folder / "ledger.sqlite")
     said: list[str] = []
@@ -164,6 +180,9 @@ def _run(case: Case, phase: Phase, server: Loopback, folder: Path) -> Seen:
             time.sleep(2.2)  # the access token expires
         if case.kind == "job_hangs" and status.submitted == CHUNKS:
             threading.Timer(0.3, lambda: server.cancel(next(iter(server.jobs.values())))).start()
+        met = troubled if case.token is not None else bool(server.faults.active) and server.faults.active[0].seen
+        if ledger_missing and met:
+            raise Stopped
 
     if case.kind:
         server.faults.add(case.where or WHERE[phase], case.kind, **case.options)
@@ -174,35 +193,49 @@ def _run(case: Case, phase: Phase, server: Loopback, folder: Path) -> Seen:
     except BackendError as error:
         outcome = "ends"
         said.append(str(error))
+    except Stopped:
+        outcome = "ends"
     seconds = time.monotonic() - started
     if outcome == "ends":
         server.faults.clear()
         server.key, server.quota_seconds = KEY, None
+        if ledger_missing:
+            ledger.close()
+            ledger = Ledger(folder / "new.sqlite")
+        try:
+            execute(task, service=Service(case.waits), ledger=ledger)
+        except BackendError:  # a job of the first process had failed: the next call sends it again
+            assert ledger_missing
         result = execute(task, service=Service(case.waits), ledger=ledger)
     assert isinstance(result, ExecutionResult)
     assert result.evs.shape == (CHUNKS * ROWS, 2)
     assert np.isfinite(result.evs).all()
     assert all(row.state in {"done", "failed", "cancelled", "surplus"} for row in ledger.jobs())
     ledger.close()
-    return Seen(outcome, said[-1] if said else "", seconds)
+    return Seen(outcome, said[-1] if said else "", seconds, len(server.jobs))
 
 
-def _check(case: Case, server: Loopback) -> None:
+def _check(case: Case, server: Loopback, ledger_missing: bool) -> None:
     executed = [job for job in server.jobs.values() if job.executed]
-    assert len(executed) == CHUNKS, "every chunk is executed once"
-    charged = CHUNKS * (JOB_SECONDS + ROWS * SHOTS * EXECUTION_SECONDS)
+    # Another ledger's second job is not cancelled.
+    chunks = CHUNKS + (case.surplus and ledger_missing)
+    assert len(executed) == chunks, "every chunk is executed once"
+    charged = chunks * (JOB_SECONDS + ROWS * SHOTS * EXECUTION_SECONDS)
     limit = sum(j.charged_seconds for j in server.jobs.values() if not j.executed)
     assert abs(sum(job.charged_seconds for job in executed) - charged) < 1e-6
     assert limit == 0 or case.kind == "job_time_limit"
     assert case.surplus or all(not job.executed or job.executed == 1 for job in server.jobs.values())
-    if case.surplus:
+    if case.surplus and not ledger_missing:
         assert [job.state for job in server.jobs.values()].count("Cancelled") == 1
     assert all(KEY not in request.authorization for request in server.log), "the key went only to the token service"
 
 
 def table() -> str:
     """The whole matrix, run, as Markdown."""
-    lines = ["| fault | while submitting | while polling | while fetching |", "| --- | --- | --- | --- |"]
+    lines = [
+        "| fault | while submitting | while polling | while fetching | stopped in it, ledger missing |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for case in CASES:
         cells = []
         for phase in PHASES:
@@ -216,6 +249,12 @@ def table() -> str:
             said = re.sub(r"\b[0-9a-f]{20}\b", "…", seen.said)
             said = re.sub(r"crn:\S+::", "…", said)
             cells.append(f"{does}: “{said}”" if said else does)
+        made = []
+        for phase in case.phases:
+            with tempfile.TemporaryDirectory() as folder:
+                made.append(run_case(case, phase, Path(folder), ledger_missing=True).jobs)
+            print(f"{case.name}, {phase}, ledger missing: {made[-1]} jobs", file=sys.stderr, flush=True)
+        cells.append(", ".join(map(str, made)) + " jobs")
         lines.append(f"| {case.name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from backends.ibm.execution import Status, Unfinished, cancel, execute
 from backends.ibm.ledger import Ledger
 from backends.ibm.options import HardwareOptions
 from backends.ibm.results import ExecutionResult
+from backends.ibm.tags import ledger_tag
 from backends.ibm.task import Task
 from backends.ibm.waits import Waits
 
@@ -67,7 +69,7 @@ def test_every_chunk_is_one_job_of_one_batch_with_a_limit_and_a_tag_of_its_own(
     result = finish(task, service, ledger)
     jobs = list(server.jobs.values())
     assert len(jobs) == 3
-    assert len({tag for job in jobs for tag in job.tags}) == 3 + 1
+    assert len({tag for job in jobs for tag in job.tags}) == 2 * 3 + 2
     assert {job.session_id for job in jobs} == set(server.batches)
     assert [batch.mode for batch in server.batches.values()] == ["batch"]
     assert not any(batch.accepting_jobs for batch in server.batches.values())
@@ -148,8 +150,8 @@ def test_a_chunk_that_fails_is_named_with_the_services_reason_and_sent_again_alo
 def test_of_two_jobs_with_one_tag_one_is_cancelled_before_it_runs_and_reported(
     server: Loopback, service: Service, ledger: Ledger, task: Task
 ) -> None:
-    """Behind a proxy urllib3 repeats a submission whose answer was lost, without a word: two jobs."""
-    server.faults.add("POST /jobs", "drop_after", nth=2)
+    """The client repeats a submission that is answered 503: two jobs, where the service had made the first one."""
+    server.faults.add("POST /jobs", "made_but_503", nth=2)
     result = finish(task, service, ledger)
     assert len(server.jobs) == 4
     (surplus,) = result.surplus
@@ -162,23 +164,68 @@ def test_of_two_jobs_with_one_tag_one_is_cancelled_before_it_runs_and_reported(
 def test_of_two_jobs_with_one_tag_the_one_that_ran_is_kept(
     server: Loopback, service: Service, ledger: Ledger, task: Task
 ) -> None:
-    server.faults.add("POST /jobs", "drop_after")
+    server.faults.add("POST /jobs", "made_but_503")
     server.faults.add("POST /jobs", "job_hangs", nth=2)  # the repeated one
     assert finish(task, service, ledger).jobs[0].job_id == next(iter(server.jobs))
     assert [job.executed for job in server.jobs.values()] == [1, 0, 1, 1]
 
 
+@pytest.mark.parametrize("fault", ["drop_before", "drop_after", "truncate", "empty", "error_json"])
+def test_a_submission_without_an_answer_is_not_sent_a_second_time_behind_a_proxy(
+    server: Loopback, service: Service, ledger: Ledger, task: Task, fault: str
+) -> None:
+    """urllib3 would: behind a proxy it repeats a POST whose connection broke."""
+    server.faults.add("POST /jobs", fault, nth=2)
+    finish(task, service, ledger)
+    asked = [request for request in server.log if (request.method, request.path) == ("POST", "/api/v1/jobs")]
+    assert len(asked) == 3 + (fault == "drop_before")
+    assert [job.executed for job in server.jobs.values()] == [1, 1, 1]
+
+
+def test_what_a_second_job_is_charged_is_counted_with_the_rest(
+    server: Loopback, service: Service, ledger: Ledger, task: Task
+) -> None:
+    """Both have run before one is found to be too many; the service counts what they cost a while later."""
+    server.usage_seconds = 30
+    server.faults.add("POST /jobs", "made_but_503")
+    server.faults.add("GET /jobs", "503", nth=2, count=4)
+    result = finish(task, service, ledger)
+    assert [job.executed for job in server.jobs.values()] == [1, 1, 1, 1]
+    assert len(result.surplus) == 1
+    assert result.charged_seconds is None
+    server.usage_seconds = 0
+    result = finish(task, service, ledger)
+    assert result.charged_seconds == pytest.approx(server.charged_seconds)
+    assert sum(row.charged_seconds or 0 for row in ledger.jobs()) == pytest.approx(server.charged_seconds)
+    assert [other.charged_seconds for other in result.others] == [pytest.approx(server.charged_seconds / 4)]
+
+
+def test_a_job_that_failed_is_charged_too(server: Loopback, service: Service, ledger: Ledger, task: Task) -> None:
+    server.faults.add("POST /jobs", "job_time_limit", nth=3)
+    with pytest.raises(BackendError, match="maximum execution time"):
+        finish(task, service, ledger)
+    result = finish(task, service, ledger)
+    assert [(other.chunk, other.state) for other in result.others] == [(2, "failed")]
+    assert result.charged_seconds == pytest.approx(server.charged_seconds)
+
+
 def test_a_second_job_that_turns_up_later_is_cancelled(
     server: Loopback, service: Service, ledger: Ledger, task: Task
 ) -> None:
-    server.run_seconds = 0.3
+    server.queue_seconds = 600
     (first, *_) = execute(task, service=service, ledger=ledger, detach=True).job_ids  # type: ignore[union-attr]
     job = server.jobs[first]
     late = server.submit(
         {"backend": job.backend, "program_id": "executor", "tags": job.tags, "params": job.params, "cost": 60}
     )
-    assert finish(task, service, ledger).surplus == (late.id,)
-    assert late.state == "Cancelled"
+
+    def go_on(status: Status) -> None:
+        if late.state == "Cancelled":
+            server.change(queue_seconds=0)
+
+    result = execute(task, service=service, ledger=ledger, status=go_on)
+    assert isinstance(result, ExecutionResult)
+    assert result.surplus == (late.id,)
     assert server.charged_seconds == pytest.approx(3 * (JOB_SECONDS + 128 * EXECUTION_SECONDS))
 
 
@@ -307,14 +354,94 @@ def test_results_deleted_from_disk_are_fetched_again_and_nothing_is_sent(
     assert len(server.jobs) == 3
 
 
-def test_a_result_that_cannot_be_read_is_named_and_not_fetched_again(
+DAMAGE = {"an error": '{"error": {"code": 1000}}', "nothing": "", "no result": "{}", "no JSON": "half of it"}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_kept_result_that_cannot_be_read_is_fetched_again(
+    server: Loopback, service: Service, ledger: Ledger, task: Task, damage: str
+) -> None:
+    result = finish(task, service, ledger)
+    path = task.result_path(1, result.jobs[1].job_id)
+    whole = path.read_text()
+    path.write_text(damage)
+    again = finish(task, service, ledger)
+    assert path.read_text() == whole
+    np.testing.assert_array_equal(again.evs, result.evs)
+    assert len(server.jobs) == 3
+
+
+def test_a_kept_result_that_cannot_be_read_is_named_where_its_job_is_gone(
     server: Loopback, service: Service, ledger: Ledger, task: Task
 ) -> None:
     result = finish(task, service, ledger)
     path = task.result_path(1, result.jobs[1].job_id)
     path.write_text("{}")
+    server.faults.add(f"GET /jobs/{result.jobs[1].job_id}", "404", count=None)
     with pytest.raises(BackendError, match=f"the result kept in {path} cannot be read"):
+        finish(task, Service(FAST), ledger)
+    assert path.read_text() == "{}"
+    assert len(server.jobs) == 3
+
+
+@pytest.mark.parametrize("answer", ["error_json", "empty", "half"])
+def test_an_answer_that_is_no_result_is_not_taken_for_one_and_fetched_again(
+    server: Loopback, service: Service, ledger: Ledger, task: Task, answer: str
+) -> None:
+    server.faults.add("GET /jobs/*/results", answer, nth=2)
+    seen: list[Status] = []
+    result = execute(task, service=service, ledger=ledger, status=seen.append)
+    assert isinstance(result, ExecutionResult)
+    assert any("what came is no result" in status.message for status in seen)
+    assert len(server.jobs) == 3
+    assert not list(task.folder.rglob("*.unreadable"))
+
+
+@pytest.mark.parametrize("answer", ["error_json", "empty", "half"])
+def test_a_job_without_a_readable_result_is_left_for_later_and_does_not_hold_up_the_others(
+    server: Loopback, service: Service, ledger: Ledger, task: Task, answer: str
+) -> None:
+    (first, *_) = execute(task, service=service, ledger=ledger, detach=True).job_ids  # type: ignore[union-attr]
+    server.faults.add(f"GET /jobs/{first}/results", answer, count=None)
+    with pytest.raises(
+        BackendError, match=f"is no result .*; job {first} of chunk 1 is finished and is not sent again"
+    ):
         finish(task, service, ledger)
+    assert sorted(row.state for row in ledger.jobs()) == ["done", "done", "submitted"]
+    (left,) = task.folder.rglob("*.unreadable")
+    assert first in left.name
+    server.faults.clear()
+    assert finish(task, service, ledger).evs.shape == (6, 2)
+    assert [job.executed for job in server.jobs.values()] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("where", ["POST /jobs", "POST /sessions", "GET /jobs", "GET /jobs/*", "GET /jobs/*/metrics"])
+@pytest.mark.parametrize(
+    "answer", ["error_json", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("empty", "half"))]
+)
+def test_answers_that_are_none_are_waited_out_everywhere(
+    server: Loopback, service: Service, ledger: Ledger, task: Task, where: str, answer: str
+) -> None:
+    server.faults.add(where, answer, count=2)
+    finish(task, service, ledger)
+    assert [job.executed for job in server.jobs.values()] == [1, 1, 1]
+
+
+def test_a_full_disk_is_one_sentence_and_nothing_is_lost(
+    server: Loopback, service: Service, ledger: Ledger, task: Task
+) -> None:
+    """The limit on the size of a file stands for the end of the disk; a raw result is larger, all else is smaller."""
+    execute(task, service=service, ledger=ledger, detach=True)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
+    try:
+        with pytest.raises(BackendError, match=r"cannot be written: .*; what is submitted goes on at IBM") as caught:
+            finish(task, service, ledger)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "\n" not in str(caught.value)
+    finish(task, service, ledger)
+    assert [job.executed for job in server.jobs.values()] == [1, 1, 1]
 
 
 def test_a_job_that_the_account_does_not_know_ends_it_and_is_not_sent_again(
@@ -345,7 +472,7 @@ def interrupted(task: Task, service: Service, ledger: Ledger) -> None:
     task.save()
     ledger.add_evaluation(task.key, run="", backend="", device=task.device, folder=task.folder, chunks=3)
     row = ledger.intend(task.key, 0, digest=task.digest(), estimated_seconds=1)
-    tags = [ledger.evaluation_tag(task.key), row.tag]
+    tags = [ledger_tag(task.key, ledger.id), row.tag]
     service.submit(task.device, task.pub(0), options=task.options, tags=tags, max_execution_seconds=60, batch_id=None)
 
 

@@ -35,6 +35,15 @@ def test_every_fault_ends_or_is_waited_out_as_promised_and_loses_nothing(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("case", "phase"), _matrix())
+def test_stopped_in_a_fault_and_without_its_ledger_it_sends_nothing_twice(
+    case: Case, phase: Phase, tmp_path: Path
+) -> None:
+    again = 1 if case.kind.startswith("job_") or case.surplus else 0
+    assert run_case(case, phase, tmp_path, ledger_missing=True).jobs in {3, 3 + again}
+
+
+@pytest.mark.slow
 def test_a_service_that_is_gone_for_a_while_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed while the first jobs are in its queue, and started again on the same jobs some seconds later."""
     task = small_task(tmp_path / "task", device="manila")

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,17 @@ from hardware import KEY, small_task
 from loopback import EXECUTION_SECONDS, JOB_SECONDS, LoopbackProcess
 
 ROWS, SHOTS = 2, 64
-SHARE = {"execution": 12, "keep": 4, "reconcile": 4, "ledger": 10, "client": 12, "task": 8, "results": 2, "http": 14}
+SHARE = {
+    "execution": 12,
+    "keep": 4,
+    "reconcile": 4,
+    "sender": 4,
+    "ledger": 10,
+    "client": 12,
+    "task": 8,
+    "results": 2,
+    "http": 14,
+}
 """Points killed at, by module; ``http`` is the standard library's client while it submits a job."""
 
 
@@ -65,6 +76,11 @@ class Children:
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         return int(self._process.stdout.readline())
+
+    def forget(self) -> None:
+        """Delete the ledger, as on another machine."""
+        for path in self.tmp.glob("ledger.sqlite*"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def run_to_the_end(self, key: str) -> None:
         """Start again until it is done."""
@@ -139,21 +155,34 @@ def test_killed_while_a_job_is_submitted_or_its_result_is_kept_it_goes_on(tmp_pa
         for number, point in enumerate([(answer, 6), (keep[len(keep) // 2], 3)]):
             key = f"kill{number:012d}"
             assert children.run(key, kill=point) == -9
+            if number == 0:
+                children.forget()
             children.run_to_the_end(key)
             children.check(key, undisturbed)
 
 
 @pytest.mark.slow
-def test_killed_anywhere_it_ends_with_the_same_values_and_every_chunk_executed_once(tmp_path: Path) -> None:
-    """Eight chunks, the last one the repeated first; every third time killed again on the way."""
+@pytest.mark.parametrize("ledger", ["kept", "missing"])
+def test_killed_anywhere_it_ends_with_the_same_values_and_every_chunk_executed_once(
+    tmp_path: Path, ledger: str
+) -> None:
+    """Eight chunks, the last one the repeated first; every third time killed again on the way.
+
+    With the ledger missing it is deleted after every kill.
+    """
     killed = 0
     with started(tmp_path, chunks=8) as children:
         undisturbed = children.undisturbed()
         for number, point in enumerate(choose_points(children.points(), 8, seed=7)):
             key = f"kill{number:012d}"
             killed += children.run(key, kill=point) == -9
+            if ledger == "missing":
+                children.forget()
             if number % 3 == 0:
                 killed += children.run(key, kill=(point[0], 1)) == -9
+                if ledger == "missing":
+                    children.forget()
             children.run_to_the_end(key)
             children.check(key, undisturbed)
+    print(f"ledger {ledger}: {killed} kills")
     assert killed >= 50

@@ -65,12 +65,6 @@ def test_a_tag_has_one_job_and_any_number_of_surplus_ones(ledger: Ledger) -> Non
         ledger.add_surplus(row, "j1", "known")
 
 
-def test_tags_of_two_machines_differ_for_the_same_evaluation(ledger: Ledger, tmp_path: Path) -> None:
-    other = Ledger(tmp_path / "other.sqlite")
-    assert other.evaluation_tag(KEY) != ledger.evaluation_tag(KEY)
-    assert Ledger(ledger.path).evaluation_tag(KEY) == ledger.evaluation_tag(KEY)
-
-
 def test_it_lies_in_the_users_data_directory_or_where_the_environment_says(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

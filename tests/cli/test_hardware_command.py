@@ -189,6 +189,58 @@ def test_detached_jobs_are_collected_by_the_same_command(run: Path, server: Loop
     assert len(posts) == len(server.jobs) == 2
 
 
+def test_without_the_ledger_the_jobs_are_found_and_what_is_missing_is_asked_for(
+    run: Path, server: Loopback, hybridq: Command, ledger_path: Path
+) -> None:
+    command = ("evaluate", run, *PLAIN, "--reference-chunk", "--limit", 6)
+    server.faults.add("POST /jobs", "job_hangs", nth=1)
+    assert hybridq(*command, "--yes", "--detach").code == 0
+    shutil.rmtree(ledger_path.parent)
+    assert "2 at IBM, 0 to send" in hybridq(*command, "--dry-run").out
+    assert hybridq(*command, "--detach").code == 0  # nothing is to be sent, and nothing is asked
+    assert len(server.jobs) == 2
+    server.cancel(next(iter(server.jobs.values())))
+    assert "1 to be sent (again)" in hybridq(*command).out
+    shutil.rmtree(ledger_path.parent)
+    error = hybridq.refused(*command)
+    assert "add --yes" in error
+    assert len(server.jobs) == 2
+    assert hybridq(*command, "--yes").code == 0
+    assert [job.executed for job in server.jobs.values()] == [0, 1, 1]
+    assert record_of(the_evaluation(run))["quantum_seconds"] == pytest.approx(server.charged_seconds)
+
+
+def test_all_results_on_disk_need_neither_the_ledger_nor_an_account(
+    run: Path, server: Loopback, hybridq: Command, ledger_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("evaluate", run, *PLAIN, "--limit", 6)
+    assert hybridq(*command, "--yes").code == 0
+    decided = (the_evaluation(run) / "predictions.csv").read_text()
+    shutil.rmtree(run / "evaluations")
+    shutil.rmtree(ledger_path.parent)
+    monkeypatch.delenv("QISKIT_IBM_TOKEN")
+    monkeypatch.setenv("HOME", str(ledger_path.parent))
+    asked = len(server.log)
+    again = hybridq(*command)
+    assert "all results are on disk" in again.out
+    assert (the_evaluation(run) / "predictions.csv").read_text() == decided
+    assert record_of(the_evaluation(run))["quantum_seconds"] == pytest.approx(server.charged_seconds)
+    assert len(server.log) == asked
+
+
+def test_a_copy_of_the_run_without_what_was_sent_is_refused(
+    run: Path, server: Loopback, hybridq: Command, ledger_path: Path
+) -> None:
+    copy = Path(shutil.copytree(run, run.with_name("copy")))
+    assert hybridq("evaluate", run, *PLAIN, "--limit", 6, "--yes").code == 0
+    shutil.rmtree(ledger_path.parent)
+    error = hybridq.refused("evaluate", copy, *PLAIN, "--limit", 6, "--yes")
+    assert "IBM has a job of this evaluation already" in error
+    assert str(copy / "hardware") in error
+    assert hybridq("evaluate", copy, *PLAIN, "--limit", 6, "--yes", "--repeat", "again").code == 0
+    assert len(server.jobs) == 2
+
+
 def test_a_failed_chunk_is_named_and_sent_again_alone(run: Path, server: Loopback, hybridq: Command) -> None:
     command = ("evaluate", run, *PLAIN, "--reference-chunk", "--limit", 6, "--yes")
     server.faults.add("POST /jobs", "job_fails", nth=2, message="The qubits are on strike.")

@@ -109,3 +109,55 @@ def test_jobs_of_a_program_of_the_users_own_are_listed_and_left_to_it(
     assert "nothing to collect" in hybridq("jobs", "collect").out
     assert "a program of your own" in hybridq.refused("jobs", "collect", "own")
     assert "cancelled" in hybridq("jobs", "cancel", "own", "--yes").out
+
+
+def test_a_run_that_was_renamed_is_found_and_one_that_is_gone_is_named(
+    run: Path, server: Loopback, hybridq: Command
+) -> None:
+    server.queue_seconds = 600
+    assert hybridq("evaluate", run, *PLAIN, "--limit", 6, "--detach").code == 0
+    renamed = run.rename(run.with_name("renamed"))
+    assert "2 at IBM" in hybridq("jobs", "collect").out
+    listed = json.loads(hybridq("jobs", "list", "--json").out)
+    assert {job["run"] for job in listed} == {str(run)}
+    away = renamed.rename(run.parent / "deep" / "down") if (run.parent / "deep").mkdir() is None else renamed
+    error = hybridq.refused("jobs", "collect")
+    assert "is not there any more" in error
+    assert "2 of its jobs may be at IBM" in error
+    away.rename(renamed)
+    server.change(queue_seconds=0)
+    assert f"results in {renamed / 'evaluations'}" in hybridq("jobs", "collect", "--wait").out.replace("\n", "")
+    assert len(server.jobs) == 2
+
+
+def test_a_damaged_task_does_not_stop_the_others(run: Path, server: Loopback, hybridq: Command) -> None:
+    server.queue_seconds = 600
+    for limit in (6, 4):
+        assert hybridq("evaluate", run, *PLAIN, "--limit", limit, "--detach").code == 0
+    first, second = sorted((run / "hardware").iterdir(), key=lambda folder: folder.stat().st_mtime)
+    (first / "task.json").write_text("{")
+    server.change(queue_seconds=0)
+    error = hybridq.refused("jobs", "collect", "--wait")
+    assert f"the evaluation kept in {first} cannot be read" in error
+    assert [folder.name for folder in (run / "evaluations").iterdir()] == [second.name]
+
+
+def test_what_was_refused_is_not_spent_and_what_was_twice_is(run: Path, server: Loopback, hybridq: Command) -> None:
+    command = ("evaluate", run, *PLAIN, "--limit", 6)
+    server.faults.add("POST /jobs", "403", count=None)
+    hybridq.refused(*command)
+    assert "about 0.0 quantum seconds sent so far" in hybridq(*command, "--dry-run").out
+    server.faults.clear()
+    server.faults.add("POST /jobs", "made_but_503")
+    server.faults.add("GET /jobs", "503", count=8)
+    done = hybridq(*command)
+    assert done.code == 0
+    assert "came to be twice" in done.out
+    rows = json.loads(hybridq("jobs", "list", "--json").out)
+    assert [row["state"] for row in rows if row["job_id"]].count("surplus") == 1
+    assert sum(row["charged_seconds"] or 0 for row in rows) == server.charged_seconds
+    (folder,) = (run / "evaluations").iterdir()
+    record = json.loads((folder / "record.json").read_text())
+    assert record["quantum_seconds"] == server.charged_seconds
+    assert len(record["hardware"]["other_jobs"]) == 1
+    assert f"{server.charged_seconds:,.1f} quantum s charged in all" in hybridq("jobs").out
