@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 from qiskit import QuantumCircuit
-from qiskit.circuit import Parameter
+from qiskit.circuit import ControlledGate, Gate, Instruction, Parameter, ParameterExpression
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.result import Result
 from qiskit.transpiler import Target, generate_preset_pass_manager
@@ -393,7 +393,7 @@ def _runs(
             for k, operator in enumerate(group.read_as(readout)):
                 save = SaveExpectationValue(operator, label=str(k), pershot=method == "trajectories")
                 ready.append(save, ready.qubits)
-        runs.append((group, ready))
+        runs.append((group, _bindable(ready)))
     return tuple(runs)
 
 
@@ -447,6 +447,26 @@ def _flat(circuit: QuantumCircuit, simulator: AerSimulator) -> QuantumCircuit:
     if all(item.operation.name in known for item in circuit.data):
         return circuit
     return generate_preset_pass_manager(0, backend=simulator).run(circuit)
+
+
+def _bindable(circuit: QuantumCircuit) -> QuantumCircuit:
+    """The same circuit with its parameterized controlled gates in a form whose parameters Aer binds.
+
+    Aer overlooks them in a ``ControlledGate``, whose parameters live in its base gate, and runs it at angle 0
+    (qiskit-aer issue 2323). It goes by names alone, so a plain gate of that name is the same to it, and to its noise.
+    """
+    if not any(_overlooked(item.operation) for item in circuit.data):
+        return circuit
+    result = circuit.copy_empty_like()
+    for item in circuit.data:
+        gate = item.operation
+        plain = Gate(gate.name, gate.num_qubits, gate.params, label=gate.label) if _overlooked(gate) else gate
+        result.append(plain, item.qubits, item.clbits, copy=False)
+    return result
+
+
+def _overlooked(gate: Instruction) -> bool:
+    return isinstance(gate, ControlledGate) and any(isinstance(p, ParameterExpression) for p in gate.params)
 
 
 def _threads() -> int:
