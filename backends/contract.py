@@ -18,13 +18,18 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import Layout
 
 from backends.errors import BackendError
+from backends.unitary import of_measured_qubits, unitary_circuit
 
 FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class CircuitProgram:
-    """An unmeasured, parameterized circuit with the roles of its parameters and its observables.
+    """A parameterized circuit with the roles of its parameters and its observables.
+
+    ``circuit`` becomes the unitary circuit that stands for what was handed over (the very same object if it is one
+    already), and ``observables`` keep what a final measurement leaves of them: see
+    :func:`backends.unitary.unitary_circuit`, which also says what is refused with a :class:`BackendError`.
 
     ``inputs`` and ``weights`` together are exactly the parameters of ``circuit``, in the order in which callers hand
     values; ``observables`` act on all qubits of ``circuit``.
@@ -36,6 +41,8 @@ class CircuitProgram:
     observables: tuple[SparsePauliOp, ...]
 
     def __post_init__(self) -> None:
+        circuit, measured = unitary_circuit(self.circuit)
+        object.__setattr__(self, "circuit", circuit)
         named = [*self.inputs, *self.weights]
         if len(set(named)) != len(named) or set(named) != set(self.circuit.parameters):
             raise ValueError("inputs and weights must together be exactly the parameters of the circuit, each once")
@@ -44,6 +51,9 @@ class CircuitProgram:
                 raise ValueError(
                     f"an observable acts on {observable.num_qubits} qubits, the circuit has {self.circuit.num_qubits}"
                 )
+        if measured:
+            left = tuple(of_measured_qubits(observable, measured) for observable in self.observables)
+            object.__setattr__(self, "observables", left)
 
     def bind(self, inputs: ArrayLike, weights: ArrayLike) -> FloatArray:
         """Parameter values of shape (N, P) in the order of ``circuit.parameters``.

@@ -24,6 +24,7 @@ from qiskit.transpiler.passmanager import BasePassManager
 from qiskit_machine_learning.gradients import BaseEstimatorGradient, DerivativeType, EstimatorGradientResult
 
 from backends.contract import CircuitProgram, FloatArray
+from backends.unitary import of_measured_qubits, unitary_circuit
 from hybridq.quantum.engine import ExactProgram, compile_program
 from hybridq.quantum.engine.expressions import AngleMap, depends_on
 from hybridq.quantum.engine.lower import Rotation, lower
@@ -167,6 +168,7 @@ class BroadcastParameterShift(JacobianGradient):
         precision: handed to the estimator; None is the estimator's own.
 
     Raises:
+        BackendError: from ``result()``: an instruction is not unitary (see :func:`backends.unitary.unitary_circuit`).
         UserError: from ``result()``: an instruction has no decomposition into rotations.
     """
 
@@ -194,6 +196,8 @@ class BroadcastParameterShift(JacobianGradient):
         parameters: Sequence[Parameter],
     ) -> FloatArray:
         plan = self._plans.get((circuit,), lambda: _shift_plan(circuit))
+        if plan.measured:
+            observables = [of_measured_qubits(as_pauli_sum(observable), plan.measured) for observable in observables]
         columns = _columns(circuit, parameters)
         angles, chain = plan.angles_and_chain(values)
         shifted = np.flatnonzero(plan.dependence[columns].any(axis=0))
@@ -231,6 +235,8 @@ class _ShiftPlan:
     """From the P parameters of the original circuit to the T angles."""
     dependence: NDArray[np.bool_]
     """(P, T): whether an angle is an expression of a parameter."""
+    measured: frozenset[int]
+    """Qubits that the original circuit measures at its end."""
 
     def angles_and_chain(self, values: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
         """Angles (N, T) at values (N, P), and the chain rule from (K, N, T) to (N, K, P)."""
@@ -247,14 +253,15 @@ class _ShiftPlan:
         return angles.detach().numpy(), chain
 
 
-def _shift_plan(circuit: QuantumCircuit) -> _ShiftPlan:
+def _shift_plan(original: QuantumCircuit) -> _ShiftPlan:
+    circuit, measured = unitary_circuit(original)
     items = lower(circuit)
     originals = list(circuit.parameters)
     angles = [item.angle for item in items if isinstance(item, Rotation) and depends_on(item.angle, originals)]
     # only bare parameters are compared: Qiskit cannot hash every expression that is a number in truth
     bare = {angle for angle in angles if isinstance(angle, Parameter)}
     if bare == set(originals) and len(angles) == len(originals):
-        return _ShiftPlan(circuit, AngleMap(originals, (), originals), np.eye(len(originals), dtype=np.bool_))
+        return _ShiftPlan(circuit, AngleMap(originals, (), originals), np.eye(len(originals), dtype=np.bool_), measured)
     own = iter(ParameterVector("angle", len(angles)))
     shifted = QuantumCircuit(circuit.num_qubits)
     for item in items:
@@ -266,7 +273,8 @@ def _shift_plan(circuit: QuantumCircuit) -> _ShiftPlan:
     dependence = np.array(
         [[depends_on(angle, [parameter]) for angle in angles] for parameter in originals], dtype=np.bool_
     )
-    return _ShiftPlan(shifted, AngleMap(angles, (), originals), dependence.reshape(len(originals), len(angles)))
+    dependence = dependence.reshape(len(originals), len(angles))
+    return _ShiftPlan(shifted, AngleMap(angles, (), originals), dependence, measured)
 
 
 class _Kept(Generic[_Prepared]):
