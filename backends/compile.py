@@ -241,8 +241,7 @@ def _search(form: _Form, device: Device, seeds: tuple[int, ...], layout: LayoutR
         target = restrict_target(device, patch)
         readout = [device.readout_error(q) for q in patch]
         for seed_transpiler in seeds:
-            manager = generate_preset_pass_manager(3, target=target, seed_transpiler=seed_transpiler)
-            translated = manager.run(ready)
+            translated = translate(ready, target, seed_transpiler)
             positions = _positions(translated, size)
             score = success(translated, target, readout)
             if best is None or score > best.score:
@@ -251,13 +250,24 @@ def _search(form: _Form, device: Device, seeds: tuple[int, ...], layout: LayoutR
     return best
 
 
+def translate(circuit: QuantumCircuit, target: Target, seed_transpiler: int) -> QuantumCircuit:
+    """Translate with Qiskit's most careful passes.
+
+    Its level 3 copies circuits on the way and stops with a ``TypeError`` at an angle whose parameters cancel out, as
+    multi-controlled rotations bring about; level 2 translates these.
+    """
+    try:
+        return generate_preset_pass_manager(3, target=target, seed_transpiler=seed_transpiler).run(circuit)
+    except TypeError:
+        return generate_preset_pass_manager(2, target=target, seed_transpiler=seed_transpiler).run(circuit)
+
+
 def _preset_patches(ready: QuantumCircuit, device: Device, seeds: Sequence[int]) -> list[tuple[int, ...]]:
     """Patches the preset pass manager chooses when it has the whole device, where they are no larger than needed."""
     everywhere = restrict_target(device, range(device.num_qubits))
     chosen = []
     for seed_transpiler in seeds:
-        manager = generate_preset_pass_manager(3, target=everywhere, seed_transpiler=seed_transpiler)
-        translated = manager.run(ready)
+        translated = translate(ready, everywhere, seed_transpiler)
         used = {
             translated.find_bit(q).index for i in translated.data if i.operation.name != "barrier" for q in i.qubits
         }

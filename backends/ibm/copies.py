@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import Delay
-from qiskit.transpiler import InstructionProperties, QubitProperties, Target, generate_preset_pass_manager
+from qiskit.transpiler import InstructionProperties, QubitProperties, Target
 
-from backends.compile import measured, move_observable, place, restrict_target, success, translate_in_place
+from backends.compile import measured, move_observable, place, restrict_target, success, translate, translate_in_place
 from backends.contract import CircuitProgram
 from backends.devices import Device
 from backends.errors import BackendError
@@ -157,7 +157,7 @@ def _uniform_target(device: Target, shape: Shape) -> Target:
 
 
 def _recipe(program: CircuitProgram, target: Target, seed: int) -> _Recipe:
-    translated = generate_preset_pass_manager(3, target=target, seed_transpiler=seed).run(program.circuit)
+    translated = translate(program.circuit, target, seed)
     positions = tuple(translated.layout.final_index_layout()) if translated.layout else tuple(range(target.num_qubits))
     circuit = QuantumCircuit(target.num_qubits).compose(translated)
     observables = [move_observable(observable, positions, target.num_qubits) for observable in program.observables]

@@ -52,6 +52,9 @@ def prepare(
     ``seed`` decides placement and arrangement. Raises :class:`BackendError` where the account has no such device, where
     the circuit does not fit on it or cannot run there, and where one sample is more than a job takes.
     """
+    for k, observable in enumerate(program.observables):
+        if not observable.coeffs.any():
+            raise BackendError(f"observable {k} is zero on what the circuit leaves: leave it out, it needs no device")
     device = service.calibrated(str(name.device))
     compiled = place_copies(program, device, copies=name.copies, seed=seed, samples=samples)
     if not compiled.circuit.parameters:

@@ -198,18 +198,19 @@ class BroadcastParameterShift(JacobianGradient):
         plan = self._plans.get((circuit,), lambda: _shift_plan(circuit))
         if plan.measured:
             observables = [of_measured_qubits(as_pauli_sum(observable), plan.measured) for observable in observables]
+        shown = [k for k, observable in enumerate(observables) if not is_zero(observable)]
         columns = _columns(circuit, parameters)
         angles, chain = plan.angles_and_chain(values)
         shifted = np.flatnonzero(plan.dependence[columns].any(axis=0))
-        if shifted.size == 0:
+        if shifted.size == 0 or not shown:
             return np.zeros((len(values), len(observables), len(columns)))
         steps = np.pi / 2 * np.eye(angles.shape[1])[shifted]
         points = angles[:, None, :] + np.concatenate([steps, -steps])
-        pub = self._pub(plan.circuit, observables, points)
+        pub = self._pub(plan.circuit, [observables[k] for k in shown], points)
         results = self._estimator.run([pub], precision=self._precision).result()
         plus, minus = np.split(np.asarray(results[0].data.evs), 2, axis=2)
         by_angle = np.zeros((len(observables), *angles.shape))
-        by_angle[:, :, shifted] = (plus - minus) / 2
+        by_angle[np.array(shown)[:, None], :, shifted] = np.swapaxes(plus - minus, 1, 2) / 2
         return np.asarray(chain(by_angle)[:, :, columns])
 
     def _pub(
@@ -291,6 +292,11 @@ class _Kept(Generic[_Prepared]):
                 self._entries.popitem(last=False)
         self._entries.move_to_end(key)
         return self._entries[key][1]
+
+
+def is_zero(observable: BaseOperator) -> bool:
+    """Whether nothing is left of a Pauli sum, which estimators refuse; its values are 0."""
+    return isinstance(observable, SparsePauliOp) and not observable.coeffs.any()
 
 
 def _columns(circuit: QuantumCircuit, parameters: Sequence[Parameter]) -> list[int]:

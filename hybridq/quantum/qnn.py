@@ -23,6 +23,7 @@ from hybridq.quantum.gradients import (
     BroadcastParameterShift,
     ExactEstimatorGradient,
     JacobianGradient,
+    is_zero,
 )
 from hybridq.quantum.programs import as_pauli_sum
 from hybridq.quantum.stock_arguments import warn_of_unused
@@ -117,9 +118,12 @@ class BroadcastEstimatorQNN(EstimatorQNN):
 
     def _forward(self, input_data: FloatArray | None, weights: FloatArray | None) -> FloatArray | None:
         values, num_samples = self._preprocess_forward(input_data, weights)
-        pub = (self._circuit, [[observable] for observable in self._observables], values)
-        result = self.estimator.run([pub], precision=self._default_precision).result()
-        return np.asarray(self._forward_postprocess(num_samples, [result[0].data.evs]))
+        shown = [k for k, observable in enumerate(self._observables) if not is_zero(observable)]
+        evs = np.zeros((len(self._observables), num_samples))
+        if shown:
+            pub = (self._circuit, [[self._observables[k]] for k in shown], values)
+            evs[shown] = self.estimator.run([pub], precision=self._default_precision).result()[0].data.evs
+        return np.asarray(self._forward_postprocess(num_samples, [evs]))
 
     def _backward(
         self, input_data: FloatArray | None, weights: FloatArray | None

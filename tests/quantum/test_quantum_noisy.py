@@ -515,15 +515,7 @@ def with_opaque_gate() -> QuantumCircuit:
     return circuit
 
 
-def with_reset() -> QuantumCircuit:
-    circuit = QuantumCircuit(1)
-    circuit.reset(0)
-    return circuit
-
-
-@pytest.mark.parametrize(
-    ("build", "name"), [(with_custom_gate, "part"), (with_opaque_gate, "mystery"), (with_reset, "reset")]
-)
+@pytest.mark.parametrize(("build", "name"), [(with_custom_gate, "part"), (with_opaque_gate, "mystery")])
 def test_an_instruction_that_could_escape_the_noise_is_refused_by_name(build, name):
     with pytest.raises(UserError, match=f"'{name}'"):
         compile_noisy(simulated(build(), None))

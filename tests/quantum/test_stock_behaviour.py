@@ -585,6 +585,7 @@ def test_the_exact_engine_has_second_derivatives_where_the_stock_connector_fails
 def test_a_circuit_that_cannot_be_differentiated_is_refused_at_construction_not_at_the_first_gradient():
     measured = two_qubit_circuit()
     measured.measure_all()
+    measured.h(0)
     arguments = {**two_and_two(), "circuit": measured}
     assert outcome(lambda: stock_network(arguments).backward(ROWS, [0.3, 0.4])) == (
         "raises",

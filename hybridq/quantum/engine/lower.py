@@ -134,7 +134,7 @@ def _synthesized(operation: Operation) -> QuantumCircuit:
     circuit = QuantumCircuit(operation.num_qubits)
     circuit.append(operation, range(operation.num_qubits))
     try:
-        found = PassManager([HighLevelSynthesis(basis_gates=["rx", "ry", "rz", "p", "h", "cx"])]).run(circuit)
+        found = PassManager([HighLevelSynthesis(basis_gates=["rx", "ry", "rz", "p", "u", "h", "cx"])]).run(circuit)
     except (QiskitError, TypeError) as error:
         raise _refusal(operation) from error
     if not all(isinstance(instruction.operation, Instruction) for instruction in found.data):
