@@ -39,8 +39,8 @@ def evaluate_on_hardware(
     if evaluation.finished:
         announce(f"{evaluation.label}: on disk already ({evaluation.folder})")
         return evaluation.folder
-    for kept in (evaluation.folder.parent, evaluation.task_folder):
-        check_folder(kept)
+    for folder in (evaluation.folder.parent, evaluation.task_folder):
+        check_folder(folder)
     ledger = Ledger()
     task = open_task(evaluation) if evaluation.submitted else None
     kept, submit = None, True
@@ -69,8 +69,8 @@ def evaluate_on_hardware(
         raise typer.Exit(INTERRUPTED) from None
     if task is None:
         return None
-    folder = bring_to_end(evaluation, task, service, ledger, detach=submission.detach, submit=submit)
-    if folder is None:
+    written = bring_to_end(evaluation, task, service, ledger, detach=submission.detach, submit=submit)
+    if written is None:
         now = standing(task, ledger)
         sent = now.pending + now.finished
         left = f", {now.unsent} to be sent (again)" if now.unsent else ""
@@ -78,7 +78,7 @@ def evaluate_on_hardware(
             f"{sent} {'job is' if sent == 1 else 'jobs are'} submitted{left}. The same command waits for them and "
             f"finishes; so does hybridq jobs collect."
         )
-    return folder
+    return written
 
 
 def _login(kept: ExecutionResult | None) -> Service | None:

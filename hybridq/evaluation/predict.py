@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from backends import open_backend
 from backends.names import parse_name
 from hybridq.data.appearance import Appearance, fit_and_look, remarks
-from hybridq.data.decoding import DICOM_ENDINGS, File, Pixels, Unreadable, as_sixteen_bits, decode_then
+from hybridq.data.decoding import DICOM_ENDINGS, IMAGE_ENDINGS, File, Pixels, Unreadable, as_sixteen_bits, decode_then
+from hybridq.data.dicom import looks_like_dicom
 from hybridq.data.images import Images, all_readable, reporting
 from hybridq.data.parallel import map_in_order
-from hybridq.data.sources.layout import ENDINGS
 from hybridq.data.transforms import to_float
 from hybridq.errors import UserError
 from hybridq.evaluation.evaluate import NOISELESS, circuit_of, expectations
@@ -143,7 +143,9 @@ def image_files(given: Sequence[Path]) -> tuple[list[Path], Counter[str]]:
         inside = list(_files_below(path))
         images = [file for file in inside if _is_image(file)]
         if not images:
-            raise UserError(f"{path}: holds no images; expected files that end in {', '.join(ENDINGS)}, or DICOM files")
+            raise UserError(
+                f"{path}: holds no images; expected files that end in {', '.join(IMAGE_ENDINGS)}, or DICOM files"
+            )
         files += images
         others.update(file.suffix.lower() or "no ending" for file in set(inside) - set(images))
     return files, others
@@ -165,12 +167,12 @@ def _is_shown(name: str) -> bool:
 
 def _is_image(file: Path) -> bool:
     ending = file.suffix.lower()
-    if ending in (*ENDINGS, *DICOM_ENDINGS):
+    if ending in (*IMAGE_ENDINGS, *DICOM_ENDINGS):
         return True
     if ending.strip(".0123456789"):
         return False
     try:  # DICOM files are often called by a number alone
         with file.open("rb") as opened:
-            return opened.read(132)[128:] == b"DICM"
+            return looks_like_dicom(opened.read(132))
     except OSError:
         return False

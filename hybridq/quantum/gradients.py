@@ -19,6 +19,7 @@ from qiskit.circuit import Gate, Parameter, ParameterVector
 from qiskit.circuit.library import RXGate, RXXGate, RYGate, RYYGate, RZGate, RZXGate, RZZGate
 from qiskit.primitives import BaseEstimatorV2, StatevectorEstimator
 from qiskit.providers import Options
+from qiskit.quantum_info import SparsePauliOp
 from qiskit.quantum_info.operators.base_operator import BaseOperator
 from qiskit.transpiler.passmanager import BasePassManager
 from qiskit_machine_learning.gradients import BaseEstimatorGradient, DerivativeType, EstimatorGradientResult

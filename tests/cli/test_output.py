@@ -123,7 +123,8 @@ def test_a_training_on_a_full_disk_is_one_sentence_and_goes_on_to_the_same_weigh
         "import resource, sys\n"
         "from hybridq.training import callbacks\n"
         "written = callbacks.WholeCheckpoints.save_checkpoint\n"
-        "def save(self, checkpoint, path, storage_options=None):\n"  # the disk fills up in the second epoch of fine-tuning
+        # The disk fills up in the second epoch of fine-tuning.
+        "def save(self, checkpoint, path, storage_options=None):\n"
         "    late = 'finetune' in str(path) and checkpoint['epoch'] >= 1\n"
         "    if late: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))\n"
         "    return written(self, checkpoint, path, storage_options)\n"
