@@ -119,11 +119,10 @@ def test_a_training_on_a_full_disk_is_one_sentence_and_goes_on_to_the_same_weigh
     tiny_run: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "tiny.yaml").write_text(TINY)
-    code = (
+    code = (  # the disk fills up in the second epoch of fine-tuning
         "import resource, sys\n"
         "from hybridq.training import callbacks\n"
         "written = callbacks.WholeCheckpoints.save_checkpoint\n"
-        # The disk fills up in the second epoch of fine-tuning.
         "def save(self, checkpoint, path, storage_options=None):\n"
         "    late = 'finetune' in str(path) and checkpoint['epoch'] >= 1\n"
         "    if late: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))\n"
