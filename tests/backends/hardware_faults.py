@@ -152,7 +152,7 @@ def run_case(case: Case, phase: Phase, folder: Path, *, ledger_missing: bool = F
         finally:
             os.environ.clear()
             os.environ.update(before)
-        _check(case, server, ledger_missing)
+        _check(case, server)
     return seen
 
 
@@ -215,17 +215,15 @@ def _run(case: Case, phase: Phase, server: Loopback, folder: Path, ledger_missin
     return Seen(outcome, said[-1] if said else "", seconds, len(server.jobs))
 
 
-def _check(case: Case, server: Loopback, ledger_missing: bool) -> None:
+def _check(case: Case, server: Loopback) -> None:
     executed = [job for job in server.jobs.values() if job.executed]
-    # Another ledger's second job is not cancelled.
-    chunks = CHUNKS + (case.surplus and ledger_missing)
-    assert len(executed) == chunks, "every chunk is executed once"
-    charged = chunks * (JOB_SECONDS + ROWS * SHOTS * EXECUTION_SECONDS)
+    assert len(executed) == CHUNKS, "every chunk is executed once"
+    charged = CHUNKS * (JOB_SECONDS + ROWS * SHOTS * EXECUTION_SECONDS)
     limit = sum(j.charged_seconds for j in server.jobs.values() if not j.executed)
     assert abs(sum(job.charged_seconds for job in executed) - charged) < 1e-6
     assert limit == 0 or case.kind == "job_time_limit"
     assert case.surplus or all(not job.executed or job.executed == 1 for job in server.jobs.values())
-    if case.surplus and not ledger_missing:
+    if case.surplus:
         assert [job.state for job in server.jobs.values()].count("Cancelled") == 1
     assert all(KEY not in request.authorization for request in server.log), "the key went only to the token service"
 

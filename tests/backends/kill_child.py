@@ -66,7 +66,10 @@ class Points:
         if not code.co_filename.endswith(HTTP):
             return f"{Path(code.co_filename).stem}:{where}"
         above = frame.f_back
-        while above is not None and OURS not in above.f_code.co_filename:
+        # The adapter sends every request: it is what asked for it that counts.
+        while above is not None and (
+            OURS not in above.f_code.co_filename or "transport.py" in above.f_code.co_filename
+        ):
             above = above.f_back
         return f"http:{where} under {above.f_code.co_qualname if above is not None else '?'}"
 
