@@ -162,6 +162,9 @@ def _run(case: Case, phase: Phase, server: Loopback, folder: Path, ledger_missin
     said: list[str] = []
     troubled = False
 
+    def cancel_first() -> None:
+        threading.Timer(0.3, lambda: server.cancel(next(iter(server.jobs.values())))).start()
+
     def watch(status: Status) -> None:
         nonlocal troubled
         if status.phase == "trouble":
@@ -179,7 +182,7 @@ def _run(case: Case, phase: Phase, server: Loopback, folder: Path, ledger_missin
                 server.faults.add("POST /identity/token", "503", count=3)
             time.sleep(2.2)  # the access token expires
         if case.kind == "job_hangs" and status.submitted == CHUNKS:
-            threading.Timer(0.3, lambda: server.cancel(next(iter(server.jobs.values())))).start()
+            cancel_first()
         met = troubled if case.token is not None else bool(server.faults.active) and server.faults.active[0].seen
         if ledger_missing and met:
             raise Stopped
@@ -202,6 +205,8 @@ def _run(case: Case, phase: Phase, server: Loopback, folder: Path, ledger_missin
         if ledger_missing:
             ledger.close()
             ledger = Ledger(folder / "new.sqlite")
+            if case.kind == "job_hangs":
+                cancel_first()
         try:
             execute(task, service=Service(case.waits), ledger=ledger)
         except BackendError:  # a job of the first process had failed: the next call sends it again
