@@ -17,7 +17,8 @@ from tiny import quietly
 
 from hybridq.config import Experiment, parse_experiment
 from hybridq.data.intensity import Intensity
-from hybridq.evaluation.evaluate import plan_evaluation, predict_files
+from hybridq.evaluation.evaluate import plan_evaluation
+from hybridq.evaluation.predict import predict_files
 from hybridq.export.export import Targets, export
 from hybridq.runs import Run
 from hybridq.training.prepare import prepare
