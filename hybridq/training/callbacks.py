@@ -119,9 +119,23 @@ class ContinuedEarlyStopping(EarlyStopping):
             trainer.should_stop = True
 
 
+class _LastOfEveryEpoch(ModelCheckpoint):
+    """Lightning's, which by itself writes ``last.ckpt`` only in epochs that are also the best so far."""
+
+    @property
+    def state_key(self) -> str:
+        """Key of its state in checkpoints, as those that were written before this class have it."""
+        return super().state_key.replace(type(self).__qualname__, ModelCheckpoint.__qualname__, 1)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_train_epoch_end(trainer, pl_module)
+        if not self._should_skip_saving_checkpoint(trainer):  # nothing was saved after this epoch's last step
+            self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
+
+
 def best_and_last(folder: Path, monitor: str | None = None) -> ModelCheckpoint:
     """``last.ckpt`` after every epoch and, with ``monitor``, ``best.ckpt`` at its highest value."""
-    return ModelCheckpoint(
+    return _LastOfEveryEpoch(
         dirpath=folder,
         filename="best",
         monitor=monitor,

@@ -130,6 +130,27 @@ def test_a_killed_training_ends_with_the_weights_of_an_unbroken_one(
     pd.testing.assert_frame_equal(unbroken, broken)
 
 
+@pytest.mark.parametrize(("stage", "folder"), [("pretraining", "pretrain"), ("fine-tuning", "finetune")])
+def test_the_last_finished_epoch_is_kept_also_where_it_was_not_the_best(
+    tmp_path: Path, stage: str, folder: str
+) -> None:
+    """So slow that validation AUC never rises: no epoch after the first one is the best."""
+
+    class StoppedError(Exception):
+        pass
+
+    def stop_in_the_third_epoch(what: str, done: int, total: int) -> None:
+        if what.startswith(stage) and 3 * done > 2 * total:
+            raise StoppedError
+
+    slow = tiny("pretrain.epochs=3", "train.learning_rate=1e-12", "train.head_learning_rate=1e-12")
+    with pytest.raises(StoppedError):
+        train(slow, tmp_path, announce=quietly, progress=stop_in_the_third_epoch)
+    checkpoint = torch.load(tmp_path / "tiny" / "checkpoints" / folder / "last.ckpt", weights_only=True)
+    assert checkpoint["epoch"] == 1
+    assert any(key.startswith("ModelCheckpoint{") for key in checkpoint["callbacks"])
+
+
 def test_a_loss_that_is_not_finite_stops_with_epoch_step_and_learning_rate(tmp_path: Path) -> None:
     wild = tiny("train.learning_rate=1e30", "train.head_learning_rate=1e30", "pretrain.epochs=0")
     with pytest.raises(UserError, match=r"finetune: the loss is (nan|inf) in epoch \d+, step \d+, at learning rate"):
