@@ -210,8 +210,8 @@ def refuse_others(jobs: Sequence[FoundJob], folder: Path) -> None:
         many = f"{len(jobs)} jobs" if len(jobs) > 1 else "a job"
         raise BackendError(
             f"IBM has {many} of this evaluation already ({jobs[0].job_id}, created {jobs[0].created}), sent from "
-            f"elsewhere with another placement, so nothing is sent: bring the folder {folder.name} from there to "
-            f"{folder.parent}, or ask the hardware again on purpose with --repeat LABEL"
+            f"another folder than this, so nothing is sent: bring {folder.name} from there to {folder.parent}, or ask "
+            f"the hardware again on purpose with --repeat LABEL"
         )
 
 

@@ -57,6 +57,11 @@ def task(tmp_path: Path) -> Task:
     return small_task(tmp_path / "evaluation", device="manila")
 
 
+def slowly(*values: str) -> list[Any]:
+    """Values of a parameter for the slow tests alone."""
+    return [pytest.param(value, marks=pytest.mark.slow) for value in values]
+
+
 def finish(task: Task, service: Service, ledger: Ledger) -> ExecutionResult:
     result = execute(task, service=service, ledger=ledger)
     assert isinstance(result, ExecutionResult)
@@ -170,7 +175,7 @@ def test_of_two_jobs_with_one_tag_the_one_that_ran_is_kept(
     assert [job.executed for job in server.jobs.values()] == [1, 0, 1, 1]
 
 
-@pytest.mark.parametrize("fault", ["drop_before", "drop_after", "truncate", "empty", "error_json"])
+@pytest.mark.parametrize("fault", ["drop_after", *slowly("drop_before", "truncate", "empty", "error_json")])
 def test_a_submission_without_an_answer_is_not_sent_a_second_time_behind_a_proxy(
     server: Loopback, service: Service, ledger: Ledger, task: Task, fault: str
 ) -> None:
@@ -354,10 +359,7 @@ def test_results_deleted_from_disk_are_fetched_again_and_nothing_is_sent(
     assert len(server.jobs) == 3
 
 
-DAMAGE = {"an error": '{"error": {"code": 1000}}', "nothing": "", "no result": "{}", "no JSON": "half of it"}
-
-
-@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+@pytest.mark.parametrize("damage", ['{"error": {"code": 1000}}', *slowly("", "{}", "half of it")])
 def test_a_kept_result_that_cannot_be_read_is_fetched_again(
     server: Loopback, service: Service, ledger: Ledger, task: Task, damage: str
 ) -> None:
@@ -384,7 +386,7 @@ def test_a_kept_result_that_cannot_be_read_is_named_where_its_job_is_gone(
     assert len(server.jobs) == 3
 
 
-@pytest.mark.parametrize("answer", ["error_json", "empty", "half"])
+@pytest.mark.parametrize("answer", ["error_json", *slowly("empty", "half")])
 def test_an_answer_that_is_no_result_is_not_taken_for_one_and_fetched_again(
     server: Loopback, service: Service, ledger: Ledger, task: Task, answer: str
 ) -> None:
@@ -397,7 +399,7 @@ def test_an_answer_that_is_no_result_is_not_taken_for_one_and_fetched_again(
     assert not list(task.folder.rglob("*.unreadable"))
 
 
-@pytest.mark.parametrize("answer", ["error_json", "empty", "half"])
+@pytest.mark.parametrize("answer", ["half", *slowly("empty", "error_json")])
 def test_a_job_without_a_readable_result_is_left_for_later_and_does_not_hold_up_the_others(
     server: Loopback, service: Service, ledger: Ledger, task: Task, answer: str
 ) -> None:
@@ -415,10 +417,10 @@ def test_a_job_without_a_readable_result_is_left_for_later_and_does_not_hold_up_
     assert [job.executed for job in server.jobs.values()] == [1, 1, 1]
 
 
-@pytest.mark.parametrize("where", ["POST /jobs", "POST /sessions", "GET /jobs", "GET /jobs/*", "GET /jobs/*/metrics"])
 @pytest.mark.parametrize(
-    "answer", ["error_json", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("empty", "half"))]
+    "where", ["POST /jobs", *slowly("POST /sessions", "GET /jobs", "GET /jobs/*", "GET /jobs/*/metrics")]
 )
+@pytest.mark.parametrize("answer", ["error_json", *slowly("empty", "half")])
 def test_answers_that_are_none_are_waited_out_everywhere(
     server: Loopback, service: Service, ledger: Ledger, task: Task, where: str, answer: str
 ) -> None:

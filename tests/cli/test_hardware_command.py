@@ -378,7 +378,10 @@ def test_a_stopped_process_goes_on_where_it_was(stop: signal.Signals, run: Path,
 
 @pytest.mark.slow
 def test_the_whole_program_killed_at_five_points_ends_as_it_does_undisturbed(run: Path, tmp_path: Path) -> None:
-    """After so many requests, from the first submission to the decision; the ledger and the run are new each time."""
+    """After so many requests, from the first submission to the decision; the ledger and the run are new each time.
+
+    So is the label: of one label and another folder nothing would be sent.
+    """
     predictions, killed = [], 0
     with LoopbackProcess(
         "torino", key=KEY, folder=tmp_path / "server", execution="counterfeit", seeded_by="parameters"
@@ -389,7 +392,7 @@ def test_the_whole_program_killed_at_five_points_ends_as_it_does_undisturbed(run
             nonlocal killed
             own = Path(shutil.copytree(run, tmp_path / f"run{number}"))
             environment = settings(service.environment(), tmp_path / f"user{number}" / "ledger.sqlite")
-            command = ["evaluate", own, *PLAIN, "--split", "train", "--reference-chunk", "--yes"]
+            command = ["evaluate", own, *PLAIN, "--split", "train", "--reference-chunk", "--yes", "--repeat", number]
             before = service.log()
             if after is not None:
                 process = start(command, environment)
