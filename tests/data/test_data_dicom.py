@@ -196,6 +196,9 @@ def test_objects_that_are_no_pictures_are_left_out_by_their_class_and_counted_by
     assert note.startswith("12 DICOM objects are left out as no picture of a patient (")
     for kind in (*PIXELS_OF_OTHER_KINDS, *NO_PIXELS):
         assert f"{kind.name.removesuffix(' Storage')} 1" in note
+    source = f"dicom:path={tmp_path}"
+    found = load_manifest(source, Data(source=source), 0, classes=manifest.classes, again=True)
+    assert len(found.table) == 32 + len(PIXELS_OF_OTHER_KINDS)  # a run that was trained on them finds them
 
 
 @pytest.mark.parametrize("kind", [SecondaryCaptureImageStorage, RTImageStorage, "1.2.3.4.5"])
