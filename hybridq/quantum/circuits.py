@@ -178,14 +178,15 @@ def dead_weights(program: CircuitProgram, *, compiled: ExactProgram | None = Non
         return torch.pi * (2 * torch.rand(*shape, generator=generator, dtype=torch.float64) - 1)
 
     suspects = set(range(values.num_weights))
-    for _ in range(tries):
-        if not suspects:
-            break
-        inputs, weights = angles(1, values.num_inputs), angles(values.num_weights).requires_grad_()
-        factors = angles(1, values.num_observables)
-        with torch.enable_grad():
+    # A model may be loaded in inference mode, in which nothing is differentiated.
+    with torch.inference_mode(False), torch.enable_grad():
+        for _ in range(tries):
+            if not suspects:
+                break
+            inputs, weights = angles(1, values.num_inputs), angles(values.num_weights).requires_grad_()
+            factors = angles(1, values.num_observables)
             (slopes,) = torch.autograd.grad(values(inputs, weights), weights, factors)
-        suspects &= set(torch.nonzero(slopes.abs() < 1e-10).flatten().tolist())
+            suspects &= set(torch.nonzero(slopes.abs() < 1e-10).flatten().tolist())
     return [program.weights[place].name for place in sorted(suspects)]
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from hybridq.config import Data
 from hybridq.data.manifest import Manifest
 from hybridq.data.sources import load_manifest
-from hybridq.data.sources.positive import illness
+from hybridq.data.sources.positive import BY_NAME, BY_THE_OTHER, illness
 from hybridq.errors import UserError
 
 
@@ -54,15 +54,15 @@ def of_positive(manifest: Manifest) -> set[str]:
         ("False", "True"),
         ("benign tumour", "malignant tumour"),
         ("without fracture", "fractures"),
+        ("other", "grade b"),
     ],
 )
 def test_of_two_names_the_one_that_speaks_of_illness_is_positive(tmp_path: Path, negative: str, positive: str) -> None:
     manifest = load(fill(tmp_path, negative, positive))
     assert manifest.classes == (negative, positive)
     assert of_positive(manifest) == {positive}
-    assert (
-        f"The positive class is {positive} (its name speaks of illness; data.positive names another)." in manifest.notes
-    )
+    by = BY_NAME if illness(positive) > 0 else BY_THE_OTHER
+    assert f"The positive class is {positive} ({by})." in manifest.notes
 
 
 @pytest.mark.parametrize(

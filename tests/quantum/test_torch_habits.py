@@ -294,3 +294,16 @@ def test_dead_weights_are_found_from_one_point_and_from_a_program_that_is_compil
     assert dead_weights(program, compiled=compile_program(program)) == names
     with torch.no_grad():
         assert dead_weights(program) == names
+
+
+@pytest.mark.parametrize("backend", ["aer", "fake_manila"])
+def test_a_layer_is_built_in_inference_mode_and_trained_after_a_first_call_there(backend: str) -> None:
+    with torch.inference_mode():
+        built = quantum_layer(SPEC, backend=backend)
+        values = built(torch.zeros(2, built.neural_network.num_inputs))
+    layer = quantum_layer(SPEC, backend=backend)
+    with torch.inference_mode():
+        first = layer(torch.zeros(2, layer.neural_network.num_inputs))
+    assert torch.equal(first, values)
+    layer(torch.zeros(2, layer.neural_network.num_inputs)).sum().backward()
+    assert layer.weight.grad is not None

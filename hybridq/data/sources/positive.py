@@ -39,7 +39,7 @@ ILL: Final = frozenset(
 HEALTHY: Final = frozenset(
     (
         *("negative", "neg", "normal", "healthy", "well", "benign", "control", "controls", "uninfected", "unaffected"),
-        *("unremarkable", "clear", "clean", "false", "absent"),
+        *("unremarkable", "clear", "clean", "false", "absent", "other", "others", "rest", "background"),
     )
 )
 """Words of a negative class."""
@@ -47,6 +47,7 @@ KNOWN: Final = ILL | HEALTHY
 NOT: Final = frozenset(("no", "not", "non", "without", "none", "free"))
 """Words that turn what a name says round; alone they say that there is nothing."""
 BY_NAME: Final = "its name speaks of illness; data.positive names another"
+BY_THE_OTHER: Final = "the other name speaks of health, or of all the rest; data.positive names another"
 
 
 def choose_positive(manifest: Manifest, named: str | None, by: str, kept: tuple[str, ...] | None) -> Manifest:
@@ -72,7 +73,10 @@ def choose_positive(manifest: Manifest, named: str | None, by: str, kept: tuple[
     if None not in numbers:
         return _ordered(manifest, classes[1], "the greater number")  # they are in order
     scores = [illness(name) for name in classes]
-    return manifest if scores[0] == scores[1] else _ordered(manifest, classes[int(scores[1] > scores[0])], BY_NAME)
+    if scores[0] == scores[1]:
+        return manifest
+    positive = int(scores[1] > scores[0])
+    return _ordered(manifest, classes[positive], BY_NAME if scores[positive] > 0 else BY_THE_OTHER)
 
 
 def illness(name: str) -> int:
