@@ -463,9 +463,8 @@ def parse_experiment(text: str, overrides: Sequence[str] = (), *, where: str = "
 
 
 def _experiment(tree: dict[str, Any], overrides: Sequence[str], where: str) -> Experiment:
-    given: list[str] = []
     for override in overrides:
-        given.append(_override(tree, override, given))
+        _override(tree, override)
     try:
         return Experiment.model_validate(tree)
     except ValidationError as error:
@@ -482,15 +481,12 @@ def dump_experiment(experiment: Experiment) -> str:
     return yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def _override(tree: dict[str, Any], override: str, given: Sequence[str]) -> str:
-    """Set the key in ``tree`` and return it; ``given`` are those set before."""
+def _override(tree: dict[str, Any], override: str) -> None:
+    """Set the key in ``tree``; of two overrides of one key the later one counts, as on any command line."""
     key, equals, value = override.partition("=")
     key = key.strip()
     if not equals or not key:
         raise UserError(f"--set {override}: expected key=value, such as --set train.epochs=5")
-    lost = [other for other in given if f"{other}.".startswith(f"{key}.")]
-    if lost:
-        raise UserError(f"--set {override}: {lost[0]} is given twice, and the first one would be lost")
     *sections, leaf = key.split(".")
     node: dict[str, Any] = tree
     for section in sections:
@@ -501,7 +497,6 @@ def _override(tree: dict[str, Any], override: str, given: Sequence[str]) -> str:
             raise UserError(f"--set {override}: {section} is a value, not a section")
         node = below
     node[leaf] = parse_yaml(value, where=f"--set {override}")
-    return key
 
 
 def _sentence(where: str, item: Any, root: type[BaseModel]) -> str:

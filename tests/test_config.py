@@ -102,8 +102,6 @@ def test_a_wrong_file_is_named(tmp_path: Path, content: bytes | None, sentence: 
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        (["train.epochs=3", "train.epochs=4"], "--set train.epochs=4: train.epochs is given twice"),
-        (["train.epochs=3", "train={}"], "--set train={}: train.epochs is given twice"),
     ],
 )
 def test_an_override_that_another_one_would_undo_is_refused(overrides: list[str], sentence: str) -> None:

@@ -115,6 +115,7 @@ def test_a_place_for_results_that_cannot_be_written_is_one_sentence(
     assert sorted(manifest.parent.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_a_training_on_a_full_disk_is_one_sentence_and_goes_on_to_the_same_weights(
     tiny_run: Path, tmp_path: Path
 ) -> None:

@@ -219,9 +219,10 @@ def test_columns_of_another_form_are_refused_by_key(columns: str) -> None:
         parse_experiment(f"{{name: x, data: {{source: a, columns: {columns}}}}}")
 
 
-def test_a_positive_class_that_yaml_took_for_a_truth_value_is_refused() -> None:
-    with pytest.raises(UserError, match=r"data.positive = True; expected the name of a class; quote it if it is yes"):
-        parse_experiment("{name: x, data: {source: a, positive: yes}}")
+def test_a_positive_class_that_yaml_takes_for_a_truth_value_is_text_or_refused() -> None:
+    assert parse_experiment("{name: x, data: {source: a, positive: yes}}").data.positive == "yes"
+    with pytest.raises(UserError, match=r"data.positive = True; true and false are no numbers and no texts"):
+        parse_experiment("{name: x, data: {source: a, positive: true}}")
 
 
 @pytest.mark.parametrize("missing", ["", "nan", "NaN", "NAN", "None", "NA", "<NA>", "n/a", "NULL"])
