@@ -101,8 +101,7 @@ def test_a_wrong_file_is_named(tmp_path: Path, content: bytes | None, sentence: 
 
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
-    [
-    ],
+    [],
 )
 def test_an_override_that_another_one_would_undo_is_refused(overrides: list[str], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):

@@ -15,8 +15,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
-from qiskit.circuit import Gate, Parameter, ParameterVector
-from qiskit.circuit.library import RXGate, RXXGate, RYGate, RYYGate, RZGate, RZXGate, RZZGate
+from qiskit.circuit import Gate, Parameter, ParameterVector, Qubit
+from qiskit.circuit.library import (
+    Initialize,
+    RXGate,
+    RXXGate,
+    RYGate,
+    RYYGate,
+    RZGate,
+    RZXGate,
+    RZZGate,
+    StatePreparation,
+)
 from qiskit.primitives import BaseEstimatorV2, StatevectorEstimator
 from qiskit.providers import Options
 from qiskit.quantum_info import SparsePauliOp
@@ -263,7 +273,8 @@ def _shift_plan(original: QuantumCircuit) -> _ShiftPlan:
     # only bare parameters are compared: Qiskit cannot hash every expression that is a number in truth
     bare = {angle for angle in angles if isinstance(angle, Parameter)}
     if bare == set(originals) and len(angles) == len(originals):
-        return _ShiftPlan(circuit, AngleMap(originals, (), originals), np.eye(len(originals), dtype=np.bool_), measured)
+        dependence = np.eye(len(originals), dtype=np.bool_)
+        return _ShiftPlan(_as_written(circuit, original), AngleMap(originals, (), originals), dependence, measured)
     own = iter(ParameterVector("angle", len(angles)))
     shifted = QuantumCircuit(circuit.num_qubits)
     for item in items:
@@ -276,7 +287,22 @@ def _shift_plan(original: QuantumCircuit) -> _ShiftPlan:
         [[depends_on(angle, [parameter]) for angle in angles] for parameter in originals], dtype=np.bool_
     )
     dependence = dependence.reshape(len(originals), len(angles))
-    return _ShiftPlan(shifted, AngleMap(angles, (), originals), dependence, measured)
+    return _ShiftPlan(_as_written(shifted, original), AngleMap(angles, (), originals), dependence, measured)
+
+
+def _as_written(circuit: QuantumCircuit, original: QuantumCircuit) -> QuantumCircuit:
+    """The circuit with state preparations on |0⟩ as ``initialize`` where the original has that, for estimators that
+    look at names; the state is the same."""
+    if not any(isinstance(item.operation, Initialize) for item in original.data):
+        return circuit
+    result, touched = circuit.copy_empty_like(), set[Qubit]()
+    for item in circuit.data:
+        operation = item.operation
+        if isinstance(operation, StatePreparation) and touched.isdisjoint(item.qubits):
+            operation = Initialize(operation.params)
+        touched.update(item.qubits)
+        result.append(operation, item.qubits)
+    return result
 
 
 class _Kept(Generic[_Prepared]):

@@ -756,3 +756,20 @@ def test_the_librarys_regressor_builds_its_network_of_ours(network, monkeypatch)
         found.append(regressor.fit(ROWS, targets).predict(ROWS))
         assert isinstance(regressor.neural_network, kind or EstimatorQNN)
     assert_same(found[1], found[0], 1e-7)
+
+
+def test_initialize_stays_initialize_in_shifted_circuits() -> None:
+    ran = []
+
+    class Looking(StatevectorEstimator):
+        def run(self, pubs, *, precision=None):  # type: ignore[no-untyped-def]
+            ran.extend(dict(pub[0].count_ops()) for pub in pubs)
+            return super().run(pubs, precision=precision)
+
+    angle = Parameter("x")
+    circuit = QuantumCircuit(2)
+    circuit.initialize([0.5, 0.5, 0.5, 0.5])
+    circuit.crx(angle, 0, 1)
+    job = BroadcastParameterShift(Looking()).run([circuit], [SparsePauliOp("XX")], [[np.pi / 2]])
+    assert job.result().gradients[0] == pytest.approx([-1 / (2 * np.sqrt(2))])
+    assert [counted["initialize"] for counted in ran] == [1]
