@@ -70,7 +70,9 @@ class BackendName:
     options: HardwareOptions | None = None
     """Only for ``ibm_*``."""
     copies: int | Literal["auto"] = "auto"
-    """Copies of the circuit on the chip, each with another sample; only for ``ibm_*``."""
+    """Copies of the circuit on the chip, each with another sample; only for ``ibm_*``, as is the next."""
+    references: int | Literal["auto"] = "auto"
+    """Samples that run on every copy, by which patches are compared."""
     rates: NoiseRates | None = None
     canonical: str = ""
 
@@ -83,13 +85,25 @@ def stored_devices() -> tuple[str, ...]:
     return _stored_devices()
 
 
+def stored_folder(name: str) -> Path:
+    """Folder with the stored configuration and calibration of a device (``torino``).
+
+    Raises :class:`BackendError` when there is none of that name.
+    """
+    if f"fake_{name}" not in stored_devices():
+        raise BackendError(f"there is no stored calibration of {name!r}; there are {', '.join(stored_devices())}")
+    return _stored_folder() / name
+
+
+def _stored_folder() -> Path:
+    spec = importlib.util.find_spec("qiskit_ibm_runtime")
+    origin = None if spec is None else spec.origin
+    return Path(origin or "").parent / "fake_provider" / "backends"
+
+
 @cache
 def _stored_devices() -> tuple[str, ...]:
-    spec = importlib.util.find_spec("qiskit_ibm_runtime")
-    if spec is None or spec.origin is None:
-        return ()
-    folder = Path(spec.origin).parent / "fake_provider" / "backends"
-    names = {f"fake_{p.parent.name}" for p in folder.glob("*/props_*.json")}
+    names = {f"fake_{p.parent.name}" for p in _stored_folder().glob("*/props_*.json")}
     return tuple(sorted(names - set(NOT_CALIBRATED)))
 
 
@@ -162,6 +176,20 @@ def _precision(name: str, key: str, text: str) -> float:
     return value
 
 
+def _delay(name: str, key: str, text: str) -> float:
+    """A delay in microseconds, with or without its unit: ``50``, ``50us``."""
+    value = _number(name, key, text.removesuffix("us").removesuffix("µs"))
+    if 0 < value < 1e-2:
+        raise BackendError(f"{name}: {key} = {text} is in microseconds; {value * 1e6:g} would be {text} seconds")
+    if value < 0:
+        raise BackendError(f"{name}: {key} = {text}; at least 0 microseconds")
+    return value
+
+
+def _references(name: str, key: str, text: str) -> int | str:
+    return text if text == "auto" else _integer(name, key, text, 0)
+
+
 def _copies(name: str, key: str, text: str) -> int | str:
     return text if text == "auto" else _integer(name, key, text, 1)
 
@@ -196,6 +224,8 @@ _OPTIONS: dict[Kind, dict[str, Callable[[str, str, str], Any]]] = {
         "mitigation": _SWITCH,
         "copies": _copies,
         "seed": _seed,
+        "rep_delay": _delay,
+        "references": _references,
     },
 }
 
@@ -245,6 +275,7 @@ def parse_name(name: str) -> BackendName:
         seed_transpiler=values.get("seed_transpiler"),
         options=hardware,
         copies=values.get("copies", "auto"),
+        references=values.get("references", "auto"),
         rates=rates,
         canonical=f"{base}:{','.join(in_order)}" if in_order else base,
     )
@@ -305,11 +336,11 @@ def _rates(text: str, values: dict[str, Any]) -> NoiseRates:
 def _hardware(text: str, values: dict[str, Any]) -> HardwareOptions:
     if "shots" in values and "precision" in values:
         raise BackendError(f"{text}: shots and precision say the same; give one of them")
-    named = {"dd": "dynamical_decoupling", "mitigation": "measure_mitigation"}
+    named = {"dd": "dynamical_decoupling", "mitigation": "measure_mitigation", "rep_delay": "rep_delay_us"}
     given = {
         named.get(key, key): {"on": True, "off": False, "none": None}.get(value, value)
         for key, value in values.items()
-        if key not in {"copies", "seed"}
+        if key not in {"copies", "references", "seed"}
     }
     try:
         return HardwareOptions(**given)
@@ -318,7 +349,7 @@ def _hardware(text: str, values: dict[str, Any]) -> HardwareOptions:
 
 
 def _is_default(key: str, values: dict[str, Any]) -> bool:
-    return values[key] == {"scale": 1.0, "layout": "best"}.get(key)
+    return values[key] == {"scale": 1.0, "layout": "best", "references": "auto"}.get(key)
 
 
 def _format(value: float | str) -> str:

@@ -429,6 +429,14 @@ class Hardware(Section):
     """Run the first job again at the end, to show drift; None: above three jobs."""
     max_quantum_seconds: Positive | None = None
     """Refuse to submit what is estimated to take more."""
+    rep_delay: Annotated[float, Field(ge=0)] | None = None
+    """Pause between two executions in microseconds, within the device's range; None: the device's default."""
+    references: Literal["auto"] | Annotated[int, Field(ge=0)] = "auto"
+    """Images that run on every copy, by which patches are compared; auto: up to four, and none in small runs."""
+    price_per_second: Positive | None = None
+    """Price of a quantum second in a currency of your own, shown beside the seconds."""
+    seconds_per_circuit: Annotated[float, Field(ge=0)] = 0.0
+    """Fixed charge of the service for every circuit; IBM has one since May 2026 and publishes no number."""
 
 
 class Experiment(Section):

@@ -16,7 +16,9 @@ from backends.errors import BackendError
 from backends.ibm.circuit import HardwareCircuit
 
 REFERENCES = 4
-"""Samples that run on every patch."""
+"""Samples that run on every patch, where the run is long enough."""
+REFERENCE_SHARE = 1 / 3
+"""Most of the parameter sets that reference samples may take, where their number is not asked for."""
 SUSPECT = 3.0
 """A patch is suspect when its references are this many standard errors (rms) from the other patches' median …"""
 OUTLIER = 2.5
@@ -29,6 +31,15 @@ def rows_needed(samples: int, copies: int, references: int = REFERENCES) -> int:
     """Parameter sets that ``samples`` take on so many copies, with some of them on every copy."""
     shared = _shared(samples, copies, references)
     return shared + math.ceil((samples - shared) / copies)
+
+
+def references_for(samples: int, copies: int) -> int:
+    """Return how many reference samples a run has where nobody says: at most :data:`REFERENCES`, and none that would
+    take more than a third of the parameter sets."""
+    for references in range(REFERENCES, 0, -1):
+        if references <= REFERENCE_SHARE * rows_needed(samples, copies, references):
+            return references
+    return 0
 
 
 def fewest_copies(samples: int, copies: int, references: int = REFERENCES) -> int:

@@ -45,6 +45,7 @@ from backends.ibm.failures import (
     understood,
 )
 from backends.ibm.options import TWIRLS, HardwareOptions
+from backends.ibm.repetition import RepDelay, rep_delay_of
 from backends.ibm.tested import refuse_changed_client, refuse_leaking_client
 from backends.ibm.transport import post_once
 from backends.ibm.waits import Waits
@@ -170,10 +171,9 @@ class Service:
         """A device with its calibration of this moment; raises :class:`BackendError` where the account has none."""
         return self._ask(f"reading the calibration of {name}", lambda: device_of(self._device(name), name))
 
-    def rep_delay_seconds(self, name: str) -> float | None:
-        """Default pause between two executions on a device; None where it states none."""
-        delay = self._ask(f"asking for {name}", lambda: getattr(self._device(name), "default_rep_delay", None))
-        return None if delay is None else float(delay)
+    def rep_delay(self, name: str) -> RepDelay:
+        """Pause between two executions that a device states: its default and its range."""
+        return self._ask(f"asking for {name}", lambda: rep_delay_of(self._device(name)))
 
     def instance(self, device: str) -> str:
         """CRN of the instance through which a device is used."""
@@ -399,6 +399,8 @@ def estimator_options(options: HardwareOptions, tags: list[str], max_execution_s
     if options.twirls > 1:
         theirs.twirling.num_randomizations = TWIRLS
         theirs.twirling.shots_per_randomization = options.circuit_shots // TWIRLS
+    if options.rep_delay_us is not None:
+        theirs.execution.rep_delay = options.rep_delay_us * 1e-6
     if options.dynamical_decoupling is not None:
         theirs.dynamical_decoupling.enable = True
         theirs.dynamical_decoupling.sequence_type = options.dynamical_decoupling

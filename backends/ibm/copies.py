@@ -21,7 +21,7 @@ from backends.compile import measured, move_observable, place, restrict_target, 
 from backends.contract import CircuitProgram
 from backends.devices import Device
 from backends.errors import BackendError
-from backends.ibm.arrangement import REFERENCES, fewest_copies
+from backends.ibm.arrangement import fewest_copies, references_for
 from backends.ibm.circuit import ErrorRates, Exposure, HardwareCircuit, Patch, PlacedCopy, compose
 from backends.ibm.packing import cliques_of, pack
 from backends.ibm.patches import Shape, connected_patches, patches_by_shape
@@ -44,16 +44,16 @@ def place_copies(
     spacing: int = SPACING,
     seed: int = 0,
     samples: int | None = None,
-    references: int = REFERENCES,
+    references: int | None = None,
 ) -> HardwareCircuit:
     """Copies of a program on disjoint patches of a device, in one circuit.
 
     ``copies="auto"`` takes as many patches as it finds room for among those whose expected error is within ``factor``
     times that of the best, and of such choices the one with the smallest mean squared error; with ``samples`` no more
-    than shorten the run (with ``references`` of them on every patch). A number takes exactly that many, with the
-    smallest mean squared error; 1 is placed as every other backend does, by :func:`backends.compile.place`. No qubit
-    of a patch is nearer than ``spacing`` + 1 couplings to a qubit of another. Deterministic in ``seed``, the first of
-    the transpiler's seeds.
+    than shorten the run (with ``references`` of them on every patch; None: :func:`references_for`). A number takes
+    exactly that many, with the smallest mean squared error; 1 is placed as every other backend does, by
+    :func:`backends.compile.place`. No qubit of a patch is nearer than ``spacing`` + 1 couplings to a qubit of another.
+    Deterministic in ``seed``, the first of the transpiler's seeds.
 
     Raises :class:`BackendError` for a circuit larger than the device, for a device without a working patch that is
     large enough, for more copies than fit (saying how many do), and for options out of range.
@@ -75,7 +75,10 @@ def place_copies(
     if copies == "auto":
         near = [option for option in options if option.error <= factor * options[0].error]
         chosen = pack(near, too_near)
-        enough = len(chosen) if samples is None else fewest_copies(samples, len(chosen), references)
+        enough = len(chosen)
+        if samples is not None:
+            shared = references_for(samples, len(chosen)) if references is None else references
+            enough = fewest_copies(samples, len(chosen), shared)
         if enough < len(chosen):
             chosen = pack(near, too_near, exactly=enough) or chosen[:enough]
     else:

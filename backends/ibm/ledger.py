@@ -325,6 +325,15 @@ class Ledger:
         rows = self._db.execute(f"SELECT {_COLUMNS} FROM jobs {where} ORDER BY id", values).fetchall()
         return [JobRow(*row) for row in rows]
 
+    def charges(self, instance: str) -> tuple[int, float, float]:
+        """Jobs of an instance (CRN) that ended with a charge: how many, seconds estimated, seconds charged."""
+        (row,) = self._db.execute(
+            "SELECT COUNT(*), TOTAL(estimated_seconds), TOTAL(charged_seconds) FROM jobs "
+            "WHERE instance = ? AND state = 'done' AND charged_seconds > 0",
+            (instance,),
+        )
+        return int(row[0]), float(row[1]), float(row[2])
+
     def latest(self, key: str) -> dict[int, JobRow]:
         """For each chunk of an evaluation its last attempt."""
         return {row.chunk: row for row in self.jobs(key) if row.state != "surplus"}

@@ -6,10 +6,11 @@ The defaults of a resilience level are those of IBM's estimator; an option left 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from backends.errors import BackendError
+from backends.key_content import key_content
 
 DecouplingSequence = Literal["XX", "XpXm", "XY4"]
 
@@ -44,6 +45,8 @@ class HardwareOptions:
     precision: float | None = None
     """Standard error of ⟨Z⟩ near zero to aim at: ⌈1/precision²⌉ shots, rounded up to full twirls, take the place of
     ``shots``."""
+    rep_delay_us: float | None = None
+    """Pause between two executions in microseconds; None: the device's default."""
 
     def __post_init__(self) -> None:
         if self.shots < 1:
@@ -56,6 +59,8 @@ class HardwareOptions:
             )
         if self.precision is not None and not 0 < self.precision <= 1:
             raise BackendError(f"precision = {self.precision:g}; above 0 and at most 1")
+        if self.rep_delay_us is not None and not 0 <= self.rep_delay_us < math.inf:
+            raise BackendError(f"rep_delay = {self.rep_delay_us:g}; microseconds, at least 0")
         if self.mitigates_readout and self.twirl_measure is False:
             raise BackendError(
                 "mitigation of readout error needs twirled measurements: leave measurement twirling on, or turn "
@@ -93,5 +98,5 @@ class HardwareOptions:
         return math.ceil(math.ceil(round(1 / self.precision**2, 6)) / self.twirls) * self.twirls
 
     def as_dict(self) -> dict[str, Any]:
-        """All fields, JSON-ready."""
-        return asdict(self)
+        """Return the fields, JSON-ready; those that came after :data:`FIRST_OPTIONS` where they are not at their default."""
+        return key_content(self, FIRST_OPTIONS)

@@ -1,9 +1,16 @@
 """What a run on hardware takes, before anything is sent: jobs, circuits, executions, bytes, quantum seconds.
 
-All constants of the cost model are here. Quantum seconds = 2 s for each job + executions × (repetition delay + circuit
-duration); the form and the delay of 250 µs are IBM's documentation (Qiskit/documentation#2783). The counts are those of
-the client's executor: every parameter set runs once for each measurement basis and noise factor, in as many randomized
-circuits as it is twirled; readout mitigation (TREX) adds calibration circuits to every job.
+All constants of the cost model are here. There are two estimates of quantum seconds, and budgets hold the larger one.
+
+- IBM's formula: 2 s for each sub-job + executions × (repetition delay + reset + circuit duration), and a charge for
+  each circuit. IBM publishes neither the charge nor the size of a sub-job: the first is a parameter, and a job here is
+  no larger than what IBM's smaller limit on executions allows.
+- IBM's quick rule: 2 + 0.00035 × executions for each job. It assumes a delay of 250 µs; with another one that was asked
+  for, the difference is added or taken off.
+
+The counts are those of the client's executor: every parameter set runs once for each measurement basis and noise
+factor, in as many randomized circuits as it is twirled; readout mitigation (TREX) adds calibration circuits to every
+job.
 """
 
 from __future__ import annotations
@@ -18,12 +25,19 @@ from numpy.typing import NDArray
 from backends.errors import BackendError
 from backends.ibm.arrangement import Arrangement, rows_needed
 from backends.ibm.circuit import HardwareCircuit
+from backends.ibm.ledger import Ledger
 from backends.ibm.options import HardwareOptions
+from backends.ibm.repetition import UNSTATED, USUAL_SECONDS, RepDelay
 from backends.ibm.task import Chunk
 
 JOB_SECONDS = 2.0
-REP_DELAY_SECONDS = 250e-6
-"""Where the device states none of its own."""
+"""Of every sub-job, by IBM's documentation."""
+RESET_SECONDS = 2.3e-6
+"""Of every execution, by IBM's documentation."""
+QUICK_JOB_SECONDS, QUICK_EXECUTION_SECONDS = 2.0, 0.00035
+"""IBM's quick rule."""
+SUB_JOB_EXECUTIONS = 5_000_000
+"""Executions above which a job is taken to be divided; IBM publishes no number."""
 MAX_EXECUTIONS = 5_000_000
 """Of one job: the smaller of the two numbers in IBM's documentation."""
 MAX_JOB_SECONDS = 3 * 3600
@@ -32,6 +46,8 @@ MAX_RESULT_BYTES = 16_000_000
 """Measured bits of one job, packed. The client takes 22 to 30 times as much memory to read them: half a gigabyte."""
 REFERENCE_CHUNK_ABOVE = 3
 """Chunks above which the first one is repeated at the end, to show drift."""
+CHARGED_JOBS = 5
+"""Charged jobs from which on a plan says how estimates and charges compared."""
 LIMIT_FACTOR, LIMIT_SECONDS = 2.0, 60
 """The service stops a job after this many times its estimate plus this many seconds."""
 BASE64 = 4 / 3
@@ -43,13 +59,39 @@ UPLOAD_LAYER_BYTES, UPLOAD_LAYER_QUBIT_BYTES = 4000, 200
 
 
 @dataclass(frozen=True)
+class Charged:
+    """Jobs of an account whose charge is known, beside what was estimated for them."""
+
+    jobs: int
+    estimated_seconds: float
+    charged_seconds: float
+
+    @property
+    def sentence(self) -> str:
+        """How estimates and charges compared."""
+        ratio = self.charged_seconds / self.estimated_seconds if self.estimated_seconds else math.nan
+        return (
+            f"{self.jobs:,} jobs of this account were estimated at {self.estimated_seconds:,.1f} s and charged "
+            f"{self.charged_seconds:,.1f} s ({ratio:.2f} of the estimate)"
+        )
+
+
+def charges_of(ledger: Ledger, instance: str) -> Charged | None:
+    """Return how estimates and charges of an instance (CRN) compared; None below :data:`CHARGED_JOBS` jobs."""
+    found = Charged(*ledger.charges(instance))
+    return found if found.jobs >= CHARGED_JOBS else None
+
+
+@dataclass(frozen=True)
 class Workload:
     """What a job's cost depends on beside its number of parameter sets."""
 
     options: HardwareOptions
     groups: int = 1
     circuit_seconds: float = 0.0
-    rep_delay_seconds: float = REP_DELAY_SECONDS
+    rep_delay: RepDelay = UNSTATED
+    seconds_per_circuit: float = 0.0
+    """Fixed charge of the service for every circuit, each randomization counted."""
     num_qubits: int = 0
     """Of the device: all of them are measured."""
     inputs: int = 0
@@ -60,6 +102,12 @@ class Workload:
     used_qubits: int = 0
 
     @property
+    def rep_delay_seconds(self) -> float:
+        """Pause between two executions: the one asked for, else the device's default."""
+        asked = self.options.rep_delay_us
+        return self.rep_delay.default if asked is None else asked * 1e-6
+
+    @property
     def set_executions(self) -> int:
         """Executions of one parameter set."""
         return self.groups * len(self.options.noise_factors) * self.options.circuit_shots
@@ -67,8 +115,10 @@ class Workload:
     @property
     def set_seconds(self) -> float:
         """Quantum seconds of one parameter set; a circuit folded to noise factor f takes f times as long."""
-        times = (self.rep_delay_seconds + factor * self.circuit_seconds for factor in self.options.noise_factors)
-        return self.groups * self.options.circuit_shots * sum(times)
+        pause = self.rep_delay_seconds + RESET_SECONDS
+        times = (pause + factor * self.circuit_seconds for factor in self.options.noise_factors)
+        charged = len(self.options.noise_factors) * self.options.twirls * self.seconds_per_circuit
+        return self.groups * (self.options.circuit_shots * sum(times) + charged)
 
     @property
     def calibration_executions(self) -> int:
@@ -78,7 +128,9 @@ class Workload:
     @property
     def job_seconds(self) -> float:
         """Quantum seconds of a job before its first parameter set."""
-        return JOB_SECONDS + self.calibration_executions * self.rep_delay_seconds
+        executions, pause = self.calibration_executions, self.rep_delay_seconds + RESET_SECONDS
+        charged = self.options.twirls * self.seconds_per_circuit if executions else 0.0
+        return JOB_SECONDS + executions * pause + charged
 
     def executions(self, sets: int, jobs: int = 1) -> int:
         """Circuits times shots."""
@@ -89,8 +141,19 @@ class Workload:
         return self.executions(sets, jobs) * self.options.twirls // self.options.circuit_shots
 
     def seconds(self, sets: int, jobs: int = 1) -> float:
-        """Estimated quantum seconds."""
-        return jobs * self.job_seconds + sets * self.set_seconds
+        """Quantum seconds by IBM's formula."""
+        divided = max(0, math.ceil(self.executions(sets, jobs) / SUB_JOB_EXECUTIONS) - jobs)
+        return jobs * self.job_seconds + divided * JOB_SECONDS + sets * self.set_seconds
+
+    @property
+    def quick_execution_seconds(self) -> float:
+        """Quantum seconds of an execution by IBM's quick rule, for the delay that was asked for."""
+        asked = self.options.rep_delay_us
+        return QUICK_EXECUTION_SECONDS + (0.0 if asked is None else asked * 1e-6 - USUAL_SECONDS)
+
+    def quick_seconds(self, sets: int, jobs: int = 1) -> float:
+        """Quantum seconds by IBM's quick rule."""
+        return jobs * QUICK_JOB_SECONDS + self.executions(sets, jobs) * self.quick_execution_seconds
 
     def result_bytes(self, sets: int, jobs: int = 1) -> int:
         """Measured bits of all device qubits, packed."""
@@ -140,6 +203,10 @@ class Plan:
     """As asked for; None leaves it to :data:`REFERENCE_CHUNK_ABOVE`."""
     quota_seconds: float | None
     """What the service says remains; None where it does not."""
+    price_per_second: float | None = None
+    """Money, in the user's own currency; None where nobody said."""
+    charged: Charged | None = None
+    """How estimates and charges compared on this account so far; None where too few jobs were charged."""
 
     @property
     def sets(self) -> int:
@@ -183,13 +250,36 @@ class Plan:
 
     @property
     def quantum_seconds(self) -> float:
-        """Estimated."""
+        """Estimate by IBM's formula."""
         return self.workload.seconds(self.sets, self.jobs)
 
     @property
+    def quick_seconds(self) -> float:
+        """Estimate by IBM's quick rule."""
+        return self.workload.quick_seconds(self.sets, self.jobs)
+
+    @property
+    def larger_seconds(self) -> float:
+        """The larger of the two estimates, which budget and quota are held against."""
+        return max(self.quantum_seconds, self.quick_seconds)
+
+    @property
+    def price(self) -> tuple[float, float] | None:
+        """Price of the smaller and of the larger estimate; None without a price per second."""
+        if self.price_per_second is None:
+            return None
+        low, high = sorted((self.quantum_seconds, self.quick_seconds))
+        return low * self.price_per_second, high * self.price_per_second
+
+    @property
     def saved_seconds(self) -> float:
-        """Estimated quantum seconds that the copies save against one sample at a time."""
-        return _estimate(self.workload, self.samples, self.reference_chunk) - self.quantum_seconds
+        """Estimated quantum seconds that the copies save against one sample at a time (formula)."""
+        return _formula(self.workload, self.samples, self.reference_chunk) - self.quantum_seconds
+
+    def with_delay(self, seconds: float) -> float:
+        """Quantum seconds by the formula if the repetition delay were ``seconds``."""
+        options = replace(self.workload.options, rep_delay_us=seconds * 1e6)
+        return replace(self.workload, options=options).seconds(self.sets, self.jobs)
 
     @property
     def _repeats(self) -> bool:
@@ -206,7 +296,7 @@ class Plan:
             limits.append((max_quantum_seconds, f"--max-quantum-seconds {max_quantum_seconds:g} allows"))
         if self.quota_seconds is not None:
             limits.append((self.quota_seconds, f"the {self.quota_seconds:g} that remain of the quota"))
-        if not limits or self.quantum_seconds <= min(limits)[0]:
+        if not limits or self.larger_seconds <= min(limits)[0]:
             return
         most, what = min(limits)
         samples, shots = self.largest_limit(most), self.largest_shots(most)
@@ -216,7 +306,7 @@ class Plan:
         )
         raise BackendError(
             f"{self.samples} samples with {self.shots} shots are estimated at {self.quantum_seconds:.1f} quantum "
-            f"seconds, more than {what}: {hint}"
+            f"seconds (by IBM's quick rule {self.quick_seconds:.1f}); the larger one is more than {what}: {hint}"
         )
 
     def largest_limit(self, seconds: float) -> int | None:
@@ -232,7 +322,7 @@ class Plan:
         rows = rows_needed(self.samples, self.copies, self.references)
         for shots in range(self.shots - options.twirls, 0, -options.twirls):
             workload = replace(self.workload, options=replace(options, shots=shots, precision=None))
-            if _estimate(workload, rows, self.reference_chunk) <= seconds:
+            if _estimates(workload, np.array([rows]), self.reference_chunk)[0] <= seconds:
                 return shots
         return None
 
@@ -251,6 +341,13 @@ class Plan:
             "upload_bytes": self.upload_bytes,
             "download_bytes": self.download_bytes,
             "quantum_seconds": round(self.quantum_seconds, 3),
+            "quick_seconds": round(self.quick_seconds, 3),
+            "rep_delay_us": round(self.workload.rep_delay_seconds * 1e6, 3),
+            "seconds_by_rep_delay_us": {
+                f"{seconds * 1e6:g}": round(self.with_delay(seconds), 3)
+                for seconds in self.workload.rep_delay.alternatives()
+            },
+            "price": None if self.price is None else [round(amount, 2) for amount in self.price],
             "saved_seconds": round(self.saved_seconds, 3),
             "reference_chunk": self._repeats,
             "quota_seconds": self.quota_seconds,
@@ -262,14 +359,18 @@ def make_plan(
     arrangement: Arrangement,
     options: HardwareOptions,
     *,
-    rep_delay_seconds: float | None = None,
+    rep_delay: RepDelay = UNSTATED,
     quota_seconds: float | None = None,
     reference_chunk: bool | None = None,
+    seconds_per_circuit: float = 0.0,
+    price_per_second: float | None = None,
+    charged: Charged | None = None,
 ) -> Plan:
     """Plan a run: as few jobs as the limits on executions, result bytes and time allow, of nearly equal size.
 
-    ``rep_delay_seconds`` is the device's delay between executions (None: :data:`REP_DELAY_SECONDS`), ``quota_seconds``
-    what the service says remains. Raises :class:`BackendError` where one parameter set is more than a job takes.
+    ``rep_delay`` is what the device states of its delay between executions, ``quota_seconds`` what the service says
+    remains, ``charged`` how earlier estimates came out. Raises :class:`BackendError` where one parameter set is more
+    than a job takes.
     """
     used = {compiled.circuit.find_bit(q).index for item in compiled.circuit.data for q in item.qubits}
     layers = compiled.circuit.depth(lambda item: len(item.qubits) == 2 and item.operation.name != "barrier")
@@ -277,7 +378,8 @@ def make_plan(
         options=options,
         groups=compiled.groups,
         circuit_seconds=compiled.circuit_seconds,
-        rep_delay_seconds=REP_DELAY_SECONDS if rep_delay_seconds is None else rep_delay_seconds,
+        rep_delay=rep_delay,
+        seconds_per_circuit=seconds_per_circuit,
         num_qubits=compiled.circuit.num_qubits,
         inputs=sum(map(len, compiled.copy_inputs)),
         gates=len(compiled.circuit.data),
@@ -292,6 +394,8 @@ def make_plan(
         chunks=_chunks(workload, arrangement.rows, reference_chunk),
         reference_chunk=reference_chunk,
         quota_seconds=quota_seconds,
+        price_per_second=price_per_second,
+        charged=charged,
     )
 
 
@@ -299,7 +403,7 @@ def _chunks(workload: Workload, rows: int, reference_chunk: bool | None) -> tupl
     count = -(-rows // workload.sets_a_job)
     chunks = []
     for part in np.array_split(np.arange(rows), count):
-        seconds = workload.seconds(len(part))
+        seconds = max(workload.seconds(len(part)), workload.quick_seconds(len(part)))
         limit = min(math.ceil(LIMIT_FACTOR * seconds + LIMIT_SECONDS), MAX_JOB_SECONDS)
         start, stop = int(part[0]), int(part[-1]) + 1
         chunks.append(Chunk(start, stop, seconds, limit))
@@ -312,13 +416,22 @@ def _repeats(chunks: Any, reference_chunk: bool | None) -> Any:
     return chunks > REFERENCE_CHUNK_ABOVE if reference_chunk is None else reference_chunk
 
 
-def _estimate(workload: Workload, rows: int, reference_chunk: bool | None) -> float:
-    return float(_estimates(workload, np.array([rows]), reference_chunk)[0])
+def _formula(workload: Workload, rows: int, reference_chunk: bool | None) -> float:
+    sets, jobs = _counts(workload, np.array([rows]), reference_chunk)
+    return workload.seconds(int(sets[0]), int(jobs[0]))
 
 
 def _estimates(workload: Workload, rows: NDArray[np.int64], reference_chunk: bool | None) -> NDArray[np.float64]:
-    """Quantum seconds of runs of so many rows, shape (M,): what their chunks add up to."""
+    """The larger estimate of runs of so many rows, shape (M,): what their chunks add up to."""
+    counted = zip(*_counts(workload, rows, reference_chunk), strict=True)
+    both = [(workload.seconds(int(s), int(j)), workload.quick_seconds(int(s), int(j))) for s, j in counted]
+    return np.asarray(both, dtype=np.float64).reshape(-1, 2).max(axis=1)
+
+
+def _counts(
+    workload: Workload, rows: NDArray[np.int64], reference_chunk: bool | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Parameter sets and jobs of runs of so many rows, (M,) each, with the repeated chunk."""
     chunks = -(-rows // workload.sets_a_job)
     repeated = np.broadcast_to(_repeats(chunks, reference_chunk), rows.shape).astype(np.int64)
-    sets = rows + repeated * -(-rows // chunks)
-    return (chunks + repeated) * workload.job_seconds + sets * workload.set_seconds
+    return rows + repeated * -(-rows // chunks), chunks + repeated

@@ -6,6 +6,7 @@ same work would pay for it twice.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,12 @@ from numpy.typing import ArrayLike
 from backends.contract import CircuitProgram
 from backends.devices import Device
 from backends.errors import BackendError
-from backends.ibm.arrangement import Arrangement, Collected, arrange
+from backends.ibm.arrangement import Arrangement, Collected, arrange, references_for
 from backends.ibm.circuit import HardwareCircuit
 from backends.ibm.client import Service
 from backends.ibm.copies import place_copies
 from backends.ibm.options import HardwareOptions
-from backends.ibm.plan import Plan, make_plan
+from backends.ibm.plan import Charged, Plan, make_plan
 from backends.ibm.results import ExecutionResult
 from backends.ibm.task import Task
 from backends.names import BackendName
@@ -46,28 +47,40 @@ def prepare(
     service: Service,
     seed: int = 0,
     reference_chunk: bool | None = None,
+    seconds_per_circuit: float = 0.0,
+    price_per_second: float | None = None,
+    charged: Callable[[str], Charged | None] = lambda instance: None,
 ) -> Prepared:
     """Place copies of a program on ``ibm_*``, under its calibration of this moment, and plan the jobs for ``samples``.
 
-    ``seed`` decides placement and arrangement. Raises :class:`BackendError` where the account has no such device, where
-    the circuit does not fit on it or cannot run there, and where one sample is more than a job takes.
+    ``seed`` decides placement and arrangement; ``charged`` says how estimates came out on an instance (CRN). Raises
+    :class:`BackendError` where the account has no such device, where the circuit does not fit on it or cannot run
+    there, where the repetition delay is out of its range, and where one sample is more than a job takes.
     """
     for k, observable in enumerate(program.observables):
         if not observable.coeffs.any():
             raise BackendError(f"observable {k} is zero on what the circuit leaves: leave it out, it needs no device")
     device = service.calibrated(str(name.device))
-    compiled = place_copies(program, device, copies=name.copies, seed=seed, samples=samples)
+    options, rep_delay = name.options or HardwareOptions(), service.rep_delay(device.name)
+    rep_delay.chosen(options.rep_delay_us, device.name)
+    asked = None if name.references == "auto" else name.references
+    compiled = place_copies(program, device, copies=name.copies, seed=seed, samples=samples, references=asked)
     if not compiled.circuit.parameters:
         raise BackendError("the circuit has no parameters left after translation: there is nothing to run in a batch")
     service.check_circuit(device.name, compiled.circuit)
-    arrangement = arrange(samples, len(compiled.copies), seed=seed)
+    copies = len(compiled.copies)
+    references = references_for(samples, copies) if asked is None else asked
+    arrangement = arrange(samples, copies, references=references, seed=seed)
     plan = make_plan(
         compiled,
         arrangement,
-        name.options or HardwareOptions(),
-        rep_delay_seconds=service.rep_delay_seconds(device.name),
+        options,
+        rep_delay=rep_delay,
         quota_seconds=service.remaining_seconds(),
         reference_chunk=reference_chunk,
+        seconds_per_circuit=seconds_per_circuit,
+        price_per_second=price_per_second,
+        charged=charged(service.instance(device.name)),
     )
     return Prepared(device, compiled, arrangement, plan, service.host)
 

@@ -15,6 +15,7 @@ from hybridq.errors import UserError
 if TYPE_CHECKING:
     from backends.devices import Device
     from backends.ibm.circuit import HardwareCircuit
+    from backends.ibm.repetition import RepDelay
 
 app = typer.Typer(help="Where circuits can run, and what it would cost there.", no_args_is_help=True)
 
@@ -92,12 +93,13 @@ def show(
     parsed = parse_name(name)
     if parsed.kind not in {"ibm", "fake"}:
         raise UserError(f"{name} is no device; name one as ibm_torino or fake_torino")
-    delay, quota, queue = None, None, None
+    quota, queue = None, None
     if parsed.kind == "fake":
         with working("loading qiskit"):
             from backends.devices import stored_device
+            from backends.ibm.repetition import stored_rep_delay
 
-            device = stored_device(str(parsed.device))
+            device, delay = stored_device(str(parsed.device)), stored_rep_delay(str(parsed.device))
     else:
         with working(f"asking IBM for {parsed.device}"):
             device, delay, quota, queue = _live(str(parsed.device))
@@ -109,7 +111,7 @@ def show(
 
     opened = open_run(run)
     with working(f"placing the circuit on {device.name}"):
-        from backends.ibm.arrangement import arrange
+        from backends.ibm.arrangement import arrange, references_for
         from backends.ibm.copies import place_copies
         from backends.ibm.options import HardwareOptions
         from backends.ibm.plan import make_plan
@@ -119,14 +121,20 @@ def show(
         _, colon, options = parsed.canonical.partition(":")
         full = complete_name(opened, f"ibm_{device.name.removeprefix('ibm_')}{colon}{options}")
         seed = opened.experiment().seed if full.seed is None else full.seed
+        asked = full.options or HardwareOptions()
+        delay.chosen(asked.rep_delay_us, device.name)
+        shared = None if full.references == "auto" else full.references
         compiled: HardwareCircuit = place_copies(
-            circuit_of(opened), device, copies=full.copies, seed=seed, samples=images
+            circuit_of(opened), device, copies=full.copies, seed=seed, samples=images, references=shared
         )
+        shared = references_for(images, len(compiled.copies)) if shared is None else shared
         plan = make_plan(
             compiled,
-            arrange(images, len(compiled.copies), seed=seed),
-            full.options or HardwareOptions(),
-            rep_delay_seconds=delay,
+            arrange(images, len(compiled.copies), references=shared, seed=seed),
+            asked,
+            rep_delay=delay,
+            seconds_per_circuit=opened.experiment().hardware.seconds_per_circuit,
+            price_per_second=opened.experiment().hardware.price_per_second,
             quota_seconds=quota,
         )
     if as_json:
@@ -162,12 +170,12 @@ def _account_devices() -> list[_Seen]:
     return found
 
 
-def _live(name: str) -> tuple[Device, float | None, float | None, int]:
+def _live(name: str) -> tuple[Device, RepDelay, float | None, int]:
     """A device as its service describes it now, its delay between executions, the remaining quota, and its queue."""
     from backends.ibm.client import Service
 
     service = Service()
-    device, delay = service.calibrated(name), service.rep_delay_seconds(name)
+    device, delay = service.calibrated(name), service.rep_delay(name)
     return device, delay, service.remaining_seconds(), service.queue(name)
 
 

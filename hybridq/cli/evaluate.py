@@ -92,6 +92,29 @@ def evaluate(
         bool | None,
         typer.Option(help="Mitigate readout error; else as the resilience level does.", rich_help_panel=HARDWARE),
     ] = None,
+    rep_delay: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MICROSECONDS",
+            help="Pause between two executions, within the device's range (default: the device's); most of the cost.",
+            rich_help_panel=HARDWARE,
+        ),
+    ] = None,
+    references: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|N",
+            help="Images that run on every copy, by which patches are compared (default: up to four, none in small "
+            "runs).",
+            rich_help_panel=HARDWARE,
+        ),
+    ] = None,
+    price: Annotated[
+        float | None,
+        typer.Option(
+            metavar="AMOUNT", help="Price of a quantum second, shown beside the seconds.", rich_help_panel=HARDWARE
+        ),
+    ] = None,
     max_quantum_seconds: MaxQuantumSeconds = None,
     reference_chunk: Annotated[
         bool | None,
@@ -125,8 +148,10 @@ def evaluate(
         twirl_measure=twirl_measure,
         mitigation=mitigation,
         copies=copies,
+        rep_delay=rep_delay,
+        references=references,
     )
-    submission = Submission(yes, dry_run, detach, max_quantum_seconds, reference_chunk, repeat)
+    submission = Submission(yes, dry_run, detach, max_quantum_seconds, reference_chunk, repeat, price)
     from hybridq.cli.console import announce
     from hybridq.cli.tables import announce_positive, metrics_table
     from hybridq.runs import open_run

@@ -56,7 +56,7 @@ def evaluate_on_hardware(
             return finish(evaluation, kept)
         assert service is not None
         if task is None:
-            task = _plan(evaluation, service, submission)
+            task = _plan(evaluation, service, ledger, submission)
         elif not standing(task, ledger).agreed:
             # Its jobs may be at IBM, sent from another machine or with a ledger that is gone.
             with working("looking for jobs of this evaluation"):
@@ -96,7 +96,7 @@ def _login(kept: ExecutionResult | None) -> Service | None:
         return None
 
 
-def _plan(evaluation: HardwareEvaluation, service: Service, submission: Submission) -> Task | None:
+def _plan(evaluation: HardwareEvaluation, service: Service, ledger: Ledger, submission: Submission) -> Task | None:
     """Show the plan, refuse what is too much, ask, and compute the angles; None where nothing is to be submitted."""
     from backends.ibm.reconcile import refuse_jobs_elsewhere
     from hybridq.cli.tables import plan_table
@@ -104,7 +104,13 @@ def _plan(evaluation: HardwareEvaluation, service: Service, submission: Submissi
 
     refuse_jobs_elsewhere(service, evaluation.key, evaluation.task_folder)
     with working(f"placing the circuit on {evaluation.device}"):
-        placed = place(evaluation, service, reference_chunk=submission.reference_chunk)
+        placed = place(
+            evaluation,
+            service,
+            reference_chunk=submission.reference_chunk,
+            price_per_second=submission.price,
+            ledger=ledger,
+        )
     selection = evaluation.selection
     images = f"{len(selection.rows):,} of split {selection.split} ({selection.about})"
     plan_table(evaluation.label, placed.plan, placed.compiled.copies, images)
@@ -114,7 +120,7 @@ def _plan(evaluation: HardwareEvaluation, service: Service, submission: Submissi
     if submission.dry_run:
         announce("nothing was submitted (--dry-run)")
         return None
-    if not submission.yes and not _agreed(evaluation, placed.plan.quantum_seconds):
+    if not submission.yes and not _agreed(evaluation, placed.plan.larger_seconds):
         announce("nothing was submitted")
         return None
     with bars() as progress:

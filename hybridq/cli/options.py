@@ -52,6 +52,7 @@ class Submission:
     max_quantum_seconds: float | None = None
     reference_chunk: bool | None = None
     repeat: str | None = None
+    price: float | None = None
 
     def completed(self, hardware: Hardware) -> Submission:
         """With what was left open taken from the configuration."""
@@ -70,6 +71,7 @@ class Submission:
             "--max-quantum-seconds": self.max_quantum_seconds is not None,
             "--reference-chunk": self.reference_chunk is not None,
             "--repeat": self.repeat is not None,
+            "--price": self.price is not None,
         }
         return [flag for flag, is_given in flags.items() if is_given]
 

@@ -105,7 +105,9 @@ def labels_table(labels: Sequence[LabelMetrics]) -> None:
 
 
 def plan_table(title: str, plan: Plan, patches: Sequence[Patch], images: str) -> None:
-    """What a run on hardware would send and cost."""
+    """Print what a run on hardware would send and cost."""
+    from backends.ibm.plan import JOB_SECONDS, RESET_SECONDS
+
     work = plan.workload
     table = Table(title=title, box=box.SIMPLE_HEAD, show_header=False, title_justify="left", pad_edge=False)
     errors = [patch.expected_error for patch in patches]
@@ -119,13 +121,23 @@ def plan_table(title: str, plan: Plan, patches: Sequence[Patch], images: str) ->
     table.add_row("jobs", f"{plan.jobs:,} of one PUB{repeated}")
     table.add_row("circuits, executions", f"{plan.circuits:,}, {plan.executions:,}")
     table.add_row("transfer", f"{_megabytes(plan.upload_bytes)} up, {_megabytes(plan.download_bytes)} down")
-    table.add_row("quantum time", f"{_seconds(plan.quantum_seconds)}, estimated", style="bold")
+    table.add_row("quantum time", f"{_seconds(plan.quantum_seconds)}, estimated by IBM's formula", style="bold")
+    table.add_row("by IBM's quick rule", f"{_seconds(plan.quick_seconds)}; budget and quota are held to the larger one")
+    if plan.price is not None:
+        table.add_row("price", f"{plan.price[0]:,.2f} to {plan.price[1]:,.2f} at {plan.price_per_second:g} a second")
     if plan.copies > 1:
         table.add_row("one image at a time", f"would take {_seconds(plan.quantum_seconds + plan.saved_seconds)}")
     if plan.quota_seconds is not None:
         table.add_row("remaining quota", _seconds(plan.quota_seconds))
-    model = f"{work.rep_delay_seconds * 1e6:g} µs + {work.circuit_seconds * 1e6:.1f} µs an execution, 2 s a job"
-    table.add_row("cost model", model)
+    pause, circuit = f"{work.rep_delay_seconds * 1e6:g} µs", f"{work.circuit_seconds * 1e6:.1f} µs"
+    each = f"{pause} of delay, {RESET_SECONDS * 1e6:g} µs of reset, {circuit}"
+    charge = f", {work.seconds_per_circuit:g} s per circuit" if work.seconds_per_circuit else ""
+    table.add_row("cost model", f"{each} of circuit per execution, {JOB_SECONDS:g} s per job{charge}")
+    delays = [f"{s * 1e6:g} µs: {_seconds(plan.with_delay(s))}" for s in work.rep_delay.alternatives()]
+    assumed = "" if work.rep_delay.stated else " (the device states none; assumed)"
+    table.add_row("repetition delay", f"default {work.rep_delay.default * 1e6:g} µs{assumed}; " + ", ".join(delays))
+    if plan.charged is not None:
+        table.add_row("so far", plan.charged.sentence)
     console.print(table)
 
 

@@ -23,6 +23,7 @@ from backends.ibm.arrangement import Collected
 from backends.ibm.client import Service
 from backends.ibm.ledger import PENDING, Ledger
 from backends.ibm.options import HardwareOptions
+from backends.ibm.plan import charges_of
 from backends.ibm.prepare import Prepared, collect, make_task
 from backends.ibm.prepare import prepare as prepare_task
 from backends.ibm.results import Drift, ExecutionResult
@@ -42,6 +43,11 @@ from hybridq.runs import Run, open_run
 
 Progress = Callable[[str, int, int], None]
 FloatArray = NDArray[np.float64]
+
+NOT_IN_THE_NAME = ("reference_chunk", "max_quantum_seconds", "price_per_second", "seconds_per_circuit")
+"""Settings of the section ``hardware`` that results do not depend on."""
+LEFT_OUT = {("copies", "auto"), ("dd", "none"), ("references", "auto")}
+"""Settings that a name does not spell out."""
 
 INPUTS = "inputs.npz"
 """Features and angles of the images."""
@@ -151,24 +157,32 @@ def complete_name(run: Run, backend: str) -> BackendName:
     taken = {"shots" if hardware.precision is not None else "precision"}
     if asked.keys() & {"shots", "precision"}:
         taken = {"shots", "precision"}
-    left_out = {"reference_chunk", "max_quantum_seconds", *taken}
+    left_out = {*NOT_IN_THE_NAME, *taken}
     known = {key: value for key, value in hardware.key_content().items() if key not in left_out}
     switches = {True: "on", False: "off"}
     items = {key: switches[v] if isinstance(v, bool) else v for key, v in known.items() if v is not None} | asked
-    items = {key: value for key, value in items.items() if (key, value) not in {("copies", "auto"), ("dd", "none")}}
+    items = {key: value for key, value in items.items() if (key, value) not in LEFT_OUT}
     try:
         return parse_name(f"{base}:{','.join(f'{key}={value}' for key, value in items.items())}")
     except BackendError as error:
         raise UserError(f"{run.config} (hardware), with {backend}: {error}") from None
 
 
-def place(evaluation: HardwareEvaluation, service: Service, *, reference_chunk: bool | None = None) -> Prepared:
+def place(
+    evaluation: HardwareEvaluation,
+    service: Service,
+    *,
+    reference_chunk: bool | None = None,
+    price_per_second: float | None = None,
+    ledger: Ledger | None = None,
+) -> Prepared:
     """Place copies of the circuit on the device, arrange the images on them, and plan the jobs; nothing is sent.
 
     Raises :class:`BackendError` as :func:`backends.ibm.prepare.prepare`.
     """
     from hybridq.evaluation.evaluate import circuit_of
 
+    hardware = evaluation.run.experiment().hardware
     return prepare_task(
         circuit_of(evaluation.run),
         evaluation.name,
@@ -176,6 +190,9 @@ def place(evaluation: HardwareEvaluation, service: Service, *, reference_chunk: 
         service=service,
         seed=evaluation.seed,
         reference_chunk=reference_chunk,
+        seconds_per_circuit=hardware.seconds_per_circuit,
+        price_per_second=hardware.price_per_second if price_per_second is None else price_per_second,
+        charged=lambda instance: None if ledger is None else charges_of(ledger, instance),
     )
 
 

@@ -23,19 +23,19 @@ from test_hardware_copies import device_values, ring
 
 from backends import BackendError
 from backends.devices import stored_device
-from backends.ibm.arrangement import arrange
+from backends.ibm.arrangement import arrange, references_for, rows_needed
 from backends.ibm.circuit import HardwareCircuit
 from backends.ibm.client import Service, estimator_options
 from backends.ibm.copies import place_copies
 from backends.ibm.options import HardwareOptions
 from backends.ibm.plan import (
-    JOB_SECONDS,
     MAX_EXECUTIONS,
     MAX_JOB_SECONDS,
     MAX_RESULT_BYTES,
     Plan,
     make_plan,
 )
+from backends.ibm.repetition import RepDelay, stored_rep_delay
 
 
 @cache
@@ -159,18 +159,92 @@ def test_the_server_counts_what_was_planned_and_every_sample_comes_back_from_its
 # The model
 
 
-def test_quantum_seconds_are_two_a_job_and_delay_and_duration_of_every_execution() -> None:
-    compiled = placed(4, 1)
-    plan = make_plan(compiled, arrange(20, 1), HardwareOptions(shots=1000, resilience=0), rep_delay_seconds=1e-4)
-    assert plan.quantum_seconds == pytest.approx(JOB_SECONDS + 20_000 * (1e-4 + compiled.circuit_seconds))
-    mitigated = make_plan(compiled, arrange(20, 1), HardwareOptions(shots=1024), rep_delay_seconds=1e-4)
+def test_quantum_seconds_are_two_a_job_and_delay_reset_and_duration_of_every_execution() -> None:
+    compiled, delay = placed(4, 1), RepDelay(1e-4)
+    plan = make_plan(compiled, arrange(20, 1), HardwareOptions(shots=1000, resilience=0), rep_delay=delay)
+    pause = 1e-4 + 2.3e-6
+    assert plan.quantum_seconds == pytest.approx(2.0 + 20_000 * (pause + compiled.circuit_seconds))
+    mitigated = make_plan(compiled, arrange(20, 1), HardwareOptions(shots=1024), rep_delay=delay)
     assert mitigated.quantum_seconds == pytest.approx(
-        JOB_SECONDS + 20 * 1024 * (1e-4 + compiled.circuit_seconds) + 1024 * 1e-4
+        2.0 + 20 * 1024 * (pause + compiled.circuit_seconds) + 1024 * pause
     )
-    folded = make_plan(compiled, arrange(20, 1), HardwareOptions(shots=1024, resilience=2), rep_delay_seconds=1e-4)
+    folded = make_plan(compiled, arrange(20, 1), HardwareOptions(shots=1024, resilience=2), rep_delay=delay)
     assert folded.quantum_seconds == pytest.approx(
-        JOB_SECONDS + 20 * 1024 * (3e-4 + 9 * compiled.circuit_seconds) + 1024 * 1e-4
+        2.0 + 20 * 1024 * (3 * pause + 9 * compiled.circuit_seconds) + 1024 * pause
     )
+
+
+def test_a_charge_for_each_circuit_counts_every_randomization_and_the_calibration() -> None:
+    plain = plan_of(20, 1, HardwareOptions(shots=1024))
+    charged = plan_of(20, 1, HardwareOptions(shots=1024), seconds_per_circuit=0.01)
+    assert charged.quantum_seconds - plain.quantum_seconds == pytest.approx(0.01 * charged.circuits)
+    assert charged.circuits == 21 * 32
+
+
+def test_the_quick_rule_is_ibm_s_and_budgets_hold_the_larger_estimate() -> None:
+    plan = plan_of(200, 1, HardwareOptions(resilience=0))
+    assert plan.executions == 200 * 4096
+    assert plan.quick_seconds == pytest.approx(2 * plan.jobs + 0.00035 * 200 * 4096)
+    assert plan.quantum_seconds < plan.quick_seconds == plan.larger_seconds
+    between = (plan.quantum_seconds + plan.quick_seconds) / 2
+    with pytest.raises(BackendError, match=r"IBM's quick rule .* the larger one is more than --max-quantum-seconds"):
+        plan.refuse_over(between)
+    slow = plan_of(200, 1, HardwareOptions(resilience=0), rep_delay_seconds=4e-3)
+    assert slow.quantum_seconds == slow.larger_seconds > slow.quick_seconds
+
+
+def test_a_shorter_delay_that_was_asked_for_is_taken_off_both_estimates() -> None:
+    usual, short = HardwareOptions(), HardwareOptions(rep_delay_us=50)
+    plan, shorter = plan_of(3402, 8, usual), plan_of(3402, 8, short)
+    saved = plan.executions * 200e-6
+    assert plan.quantum_seconds - shorter.quantum_seconds == pytest.approx(saved)
+    assert plan.quick_seconds - shorter.quick_seconds == pytest.approx(saved)
+    assert plan.with_delay(50e-6) == pytest.approx(shorter.quantum_seconds)
+
+
+def test_the_price_is_shown_for_both_estimates_and_only_where_it_is_known() -> None:
+    assert plan_of(20, 1, HardwareOptions()).price is None
+    plan = plan_of(20, 1, HardwareOptions(), price_per_second=1.6)
+    assert plan.price == pytest.approx((1.6 * plan.quantum_seconds, 1.6 * plan.quick_seconds))
+
+
+@pytest.mark.parametrize(
+    ("device", "default", "alternatives"),
+    [
+        ("kingston", 250, (50, 125, 250)),
+        ("miami", 4000, (1000, 2000, 4000)),
+        ("berlin", 4000, (1000, 2000, 4000)),
+        ("armonk", 250, (250,)),
+    ],
+)
+def test_stored_devices_state_their_own_delay(device: str, default: float, alternatives: tuple[float, ...]) -> None:
+    delay = stored_rep_delay(device)
+    assert delay.default * 1e6 == pytest.approx(default)
+    assert [seconds * 1e6 for seconds in delay.alternatives()] == pytest.approx(alternatives)
+    assert delay.stated == (device != "armonk")
+
+
+def test_a_delay_outside_the_device_s_range_is_refused_with_the_range() -> None:
+    assert stored_rep_delay("miami").chosen(1500, "ibm_miami") == pytest.approx(1.5e-3)
+    with pytest.raises(BackendError, match="rep_delay = 50 µs: ibm_miami takes 1000 to 4000 µs"):
+        stored_rep_delay("miami").chosen(50, "ibm_miami")
+    with pytest.raises(BackendError, match="ibm_old states no range of repetition delays"):
+        RepDelay().chosen(50, "ibm_old")
+
+
+def test_options_without_a_delay_are_what_they_were_before_there_was_one() -> None:
+    assert "rep_delay_us" not in HardwareOptions().as_dict()
+    assert HardwareOptions(**HardwareOptions(rep_delay_us=50).as_dict()).rep_delay_us == 50
+    assert estimator_options(HardwareOptions(rep_delay_us=50), [], 60).execution.rep_delay == pytest.approx(50e-6)
+
+
+@pytest.mark.parametrize(
+    ("samples", "copies", "references"),
+    [(20, 20, 0), (40, 20, 1), (100, 20, 2), (200, 20, 4), (3402, 20, 4), (3, 8, 0)],
+)
+def test_reference_images_take_a_third_of_a_small_run_at_most(samples: int, copies: int, references: int) -> None:
+    assert references_for(samples, copies) == references
+    assert references <= rows_needed(samples, copies, references) / 3
 
 
 def test_the_whole_padsd_test_set_takes_less_than_five_quantum_minutes_on_a_heron_chip() -> None:
@@ -203,6 +277,7 @@ def plan_of(
     reference_chunk: bool | None = None,
     quota_seconds: float | None = None,
     rep_delay_seconds: float = 250e-6,
+    **money: float,
 ) -> Plan:
     return make_plan(
         placed(4, copies),
@@ -210,7 +285,8 @@ def plan_of(
         options,
         reference_chunk=reference_chunk,
         quota_seconds=quota_seconds,
-        rep_delay_seconds=rep_delay_seconds,
+        rep_delay=RepDelay(rep_delay_seconds),
+        **money,
     )
 
 
@@ -235,7 +311,10 @@ def test_chunks_cover_all_rows_once_within_the_limits_and_add_up_to_the_plan(
     assert bool(repeated) == (len(own) > 3 if reference_chunk is None else reference_chunk)
     if repeated:
         assert repeated == [replace(plan.chunks[0], reference=True)] == [plan.chunks[-1]]
-    assert plan.quantum_seconds == pytest.approx(sum(chunk.estimated_seconds for chunk in plan.chunks))
+    for chunk in plan.chunks:
+        sets = chunk.stop - chunk.start
+        assert chunk.estimated_seconds == max(plan.workload.seconds(sets), plan.workload.quick_seconds(sets))
+    assert plan.larger_seconds <= sum(chunk.estimated_seconds for chunk in plan.chunks) * (1 + 1e-12)
     assert plan.sets == sum(chunk.stop - chunk.start for chunk in plan.chunks)
     for chunk in plan.chunks:
         sets = chunk.stop - chunk.start
@@ -273,10 +352,10 @@ def test_a_refusal_names_the_largest_limit_and_shots_that_fit(
     samples: int, copies: int, options: HardwareOptions, share: float, reference_chunk: bool | None, as_quota: bool
 ) -> None:
     wanted = plan_of(samples, copies, options, reference_chunk=reference_chunk)
-    allowed = share * wanted.quantum_seconds
+    allowed = share * wanted.larger_seconds
     quota, most = (allowed, None) if as_quota else (None, allowed)
     plan = plan_of(samples, copies, options, reference_chunk=reference_chunk, quota_seconds=quota)
-    if plan.quantum_seconds <= allowed:
+    if plan.larger_seconds <= allowed:
         plan.refuse_over(most)
         return
     with pytest.raises(BackendError) as refused:
@@ -287,7 +366,7 @@ def test_a_refusal_names_the_largest_limit_and_shots_that_fit(
 
     def seconds(samples: int, shots: int) -> float:
         changed = replace(options, shots=shots)
-        return plan_of(samples, copies, changed, reference_chunk=reference_chunk).quantum_seconds
+        return plan_of(samples, copies, changed, reference_chunk=reference_chunk).larger_seconds
 
     limit, shots = (re.search(rf"--{what} (\d+)", said) for what in ("limit", "shots"))
     least = options.twirls
