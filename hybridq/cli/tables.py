@@ -167,8 +167,13 @@ def print_frame(frame: pd.DataFrame, title: str) -> None:
 
 
 def _part(backend: ComparedBackend, part: str) -> str:
-    value = None if backend.error_parts is None else root(getattr(backend.error_parts, part))
-    return "–" if value is None else f"{value:.4f}".replace("-", "−")
+    parts = backend.error_parts
+    value = None if parts is None else root(getattr(parts, part))
+    if value is None:
+        return "–"
+    limits = [root(getattr(parts, f"{part}_{end}", None)) for end in ("low", "high")]
+    interval = "" if None in limits else f"\n{limits[0]:.4f} – {limits[1]:.4f}"
+    return f"{value:.4f}{interval}".replace("-", "−")
 
 
 def _mean_and_worst(errors: Sequence[float]) -> str:
