@@ -287,7 +287,7 @@ class Service:
             self._jobs[job.job_id()] = job
             return str(job.job_id())
 
-        return self._ask("submitting the job", send, self.waits.submit)
+        return self._ask("submitting the job", send, self.waits.transfer)
 
     def _make_safe(self, backend: Any) -> None:
         """See that the session which will send a job sends it once, and never the key; changes nothing else of it."""
@@ -348,7 +348,7 @@ class Service:
         def load() -> Any:
             return self._job(job_id).result(decoder=_Verbatim)
 
-        return self._ask(f"fetching the result of job {job_id}", load, self.waits.submit) or ""
+        return self._ask(f"fetching the result of job {job_id}", load, self.waits.transfer) or ""
 
     def calibration(self, job_id: str) -> dict[str, Any] | None:
         """Calibration of the device when a job began to run, as the service gives it; None where it has none."""

@@ -98,5 +98,5 @@ class HardwareOptions:
         return math.ceil(math.ceil(round(1 / self.precision**2, 6)) / self.twirls) * self.twirls
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields, JSON-ready; those that came after :data:`FIRST_OPTIONS` where they are not at their default."""
+        """Return the fields, JSON-ready; those that are newer than :data:`FIRST_OPTIONS` only where they are used."""
         return key_content(self, FIRST_OPTIONS)

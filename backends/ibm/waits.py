@@ -27,7 +27,7 @@ class Waits:
     """How long a job that may have been created is looked for before it is sent again."""
     request: float = 180.0
     """After which an unanswered request is given up; the client itself would wait for ever."""
-    submit: float = 1200.0
+    transfer: float = 1200.0
     """The same for sending a job and fetching a result; above the client's own limit of 900 for sending."""
 
     def __post_init__(self) -> None:

@@ -62,7 +62,7 @@ class Case:
 
 BUSY, BAD_KEY = "Too many requests", "IBM did not accept the API key"
 EXPIRING = {"token_seconds": 1, "run_seconds": 0.5}
-IMPATIENT = replace(WAITS, request=0.8, submit=0.8)
+IMPATIENT = replace(WAITS, request=0.8, transfer=0.8)
 SUBMITTING: tuple[Phase, ...] = ("submitting",)
 POLLING: tuple[Phase, ...] = ("polling",)
 FETCHING: tuple[Phase, ...] = ("fetching",)

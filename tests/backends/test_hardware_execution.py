@@ -239,7 +239,7 @@ def test_a_job_that_appears_late_is_waited_for_until_the_grace_ends(
 ) -> None:
     """The request is given up after 0.2 s; the service makes the job of it 0.8 s later."""
     server.faults.add("POST /jobs", "delay", nth=2, seconds=1.0)
-    waits = Waits(poll=0.02, backoff=0.05, cap=0.1, grace=5, submit=0.2, request=20)
+    waits = Waits(poll=0.02, backoff=0.05, cap=0.1, grace=5, transfer=0.2, request=20)
     finish(task, Service(waits), ledger)
     assert [job.executed for job in server.jobs.values()] == [1, 1, 1]
 
@@ -286,7 +286,7 @@ def test_a_request_that_is_never_answered_is_given_up_and_made_again(
 ) -> None:
     server.faults.add("GET /jobs/*/results", "delay", seconds=3)
     started = time.monotonic()
-    finish(task, Service(Waits(poll=0.02, backoff=0.02, cap=0.1, grace=0.3, request=0.5, submit=0.5)), ledger)
+    finish(task, Service(Waits(poll=0.02, backoff=0.02, cap=0.1, grace=0.3, request=0.5, transfer=0.5)), ledger)
     assert time.monotonic() - started < 3
 
 
