@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from backends.errors import BackendError
-from backends.ibm.options import DecouplingSequence, HardwareOptions
+from backends.ibm.options import Amplifier, DecouplingSchedule, DecouplingSequence, HardwareOptions, TwirlStrategy
 
 Kind = Literal["aer", "fake", "noise", "ibm", "live"]
 """``live`` is ``ibm_<device>@noise``."""
@@ -186,6 +186,14 @@ def _delay(name: str, key: str, text: str) -> float:
     return value
 
 
+def _factors(name: str, key: str, text: str) -> tuple[float, ...]:
+    return tuple(_number(name, key, part) for part in text.split("/"))
+
+
+def _words(name: str, key: str, text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split("/"))
+
+
 def _references(name: str, key: str, text: str) -> int | str:
     return text if text == "auto" else _integer(name, key, text, 0)
 
@@ -226,6 +234,12 @@ _OPTIONS: dict[Kind, dict[str, Callable[[str, str, str], Any]]] = {
         "seed": _seed,
         "rep_delay": _delay,
         "references": _references,
+        "randomizations": _shots,
+        "twirl_strategy": _one_of(*get_args(TwirlStrategy)),
+        "zne_factors": _factors,
+        "zne_extrapolator": _words,
+        "zne_amplifier": _one_of(*get_args(Amplifier)),
+        "dd_schedule": _one_of(*get_args(DecouplingSchedule)),
     },
 }
 
@@ -352,7 +366,10 @@ def _is_default(key: str, values: dict[str, Any]) -> bool:
     return values[key] == {"scale": 1.0, "layout": "best", "references": "auto"}.get(key)
 
 
-def _format(value: float | str) -> str:
+def _format(value: float | str | tuple[float | str, ...]) -> str:
+    """Write a value as a name has it; a list has slashes, since commas stand between options."""
+    if isinstance(value, tuple):
+        return "/".join(_format(part) for part in value)
     if isinstance(value, str):
         return value
     return str(int(value)) if float(value).is_integer() else repr(float(value))

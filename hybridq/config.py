@@ -433,6 +433,18 @@ class Hardware(Section):
     """Pause between two executions in microseconds, within the device's range; None: the device's default."""
     references: Literal["auto"] | Annotated[int, Field(ge=0)] = "auto"
     """Images that run on every copy, by which patches are compared; auto: up to four, and none in small runs."""
+    randomizations: Annotated[int, Field(ge=1)] | None = None
+    """Of each circuit where anything is twirled, among which the shots are divided; None: 32."""
+    twirl_strategy: Literal["active", "active-accum", "active-circuit", "all"] | None = None
+    """Which qubits are twirled around each layer of gates; None: active-accum, as IBM's client."""
+    zne_factors: tuple[Annotated[float, Field(ge=1)], ...] | None = None
+    """Noise amplifications at resilience 2; None: 1, 3, 5."""
+    zne_extrapolator: tuple[str, ...] | None = None
+    """Extrapolators to zero noise, tried in order; None: exponential, linear."""
+    zne_amplifier: Literal["gate_folding", "gate_folding_front", "gate_folding_back"] | None = None
+    """Which gates are folded where a factor folds only some; None: random ones."""
+    dd_schedule: Literal["alap", "asap"] | None = None
+    """When gates run where idle time is decoupled, as late or as soon as possible; None: alap."""
     price_per_second: Positive | None = None
     """Price of a quantum second in a currency of your own, shown beside the seconds."""
     seconds_per_circuit: Annotated[float, Field(ge=0)] = 0.0

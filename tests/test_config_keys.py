@@ -143,13 +143,13 @@ def test_fields_of_what_is_sent_and_of_cells_were_all_there_or_have_defaults(
 def test_new_fields_of_what_is_sent_are_left_out_at_their_defaults() -> None:
     @dataclass(frozen=True)
     class Wider(HardwareOptions):
-        zne_factors: tuple[int, ...] = (1, 3, 5)
+        paulis: tuple[int, ...] = (1, 3, 5)
 
     options, plain = Wider(shots=64), key_content(HardwareOptions(shots=64), FIRST_OPTIONS)
     assert list(plain) == list(FIRST_OPTIONS)
     assert key_content(options, FIRST_OPTIONS) == plain
-    other = key_content(replace(options, zne_factors=(1, 2)), FIRST_OPTIONS)
-    assert other == plain | {"zne_factors": (1, 2)}
+    other = key_content(replace(options, paulis=(1, 2)), FIRST_OPTIONS)
+    assert other == plain | {"paulis": (1, 2)}
 
 
 def test_a_run_from_before_a_key_goes_on_under_the_default(tmp_path: Path) -> None:

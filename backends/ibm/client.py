@@ -44,7 +44,7 @@ from backends.ibm.failures import (
     refuse_raw_key,
     understood,
 )
-from backends.ibm.options import TWIRLS, HardwareOptions
+from backends.ibm.options import HardwareOptions
 from backends.ibm.repetition import RepDelay, rep_delay_of
 from backends.ibm.tested import refuse_changed_client, refuse_leaking_client
 from backends.ibm.transport import post_once
@@ -397,11 +397,21 @@ def estimator_options(options: HardwareOptions, tags: list[str], max_execution_s
     if options.twirl_measure is not None:
         theirs.twirling.enable_measure = options.twirl_measure
     if options.twirls > 1:
-        theirs.twirling.num_randomizations = TWIRLS
-        theirs.twirling.shots_per_randomization = options.circuit_shots // TWIRLS
+        theirs.twirling.num_randomizations = options.twirls
+        theirs.twirling.shots_per_randomization = options.circuit_shots // options.twirls
+    if options.twirl_strategy is not None:
+        theirs.twirling.strategy = options.twirl_strategy
+    if options.zne_factors is not None:
+        theirs.resilience.zne.noise_factors = options.zne_factors
+    if options.zne_extrapolator is not None:
+        theirs.resilience.zne.extrapolator = options.zne_extrapolator
+    if options.zne_amplifier is not None:
+        theirs.resilience.zne.amplifier = options.zne_amplifier
     if options.rep_delay_us is not None:
         theirs.execution.rep_delay = options.rep_delay_us * 1e-6
     if options.dynamical_decoupling is not None:
         theirs.dynamical_decoupling.enable = True
         theirs.dynamical_decoupling.sequence_type = options.dynamical_decoupling
+    if options.dd_schedule is not None:
+        theirs.dynamical_decoupling.scheduling_method = options.dd_schedule
     return theirs

@@ -13,11 +13,22 @@ from backends.errors import BackendError
 from backends.key_content import key_content
 
 DecouplingSequence = Literal["XX", "XpXm", "XY4"]
+DecouplingSchedule = Literal["alap", "asap"]
+TwirlStrategy = Literal["active", "active-accum", "active-circuit", "all"]
+Amplifier = Literal["gate_folding", "gate_folding_front", "gate_folding_back"]
 
 TWIRLS = 32
-"""Circuit randomizations where anything is twirled; shots are divided over them."""
+"""Circuit randomizations where anything is twirled and no other number is asked for; shots are divided over them."""
 ZNE_FACTORS = (1, 3, 5)
 """Noise amplifications of zero-noise extrapolation, resilience level 2."""
+EXTRAPOLATORS = {
+    "exponential": 2,
+    "linear": 2,
+    "double_exponential": 4,
+    **{f"polynomial_degree_{degree}": degree + 1 for degree in range(1, 8)},
+    "fallback": 1,
+}
+"""Extrapolators of the client, and how many noise factors each needs."""
 FIRST_OPTIONS = (
     *("shots", "resilience", "dynamical_decoupling", "twirl_gates", "twirl_measure", "measure_mitigation"),
     "precision",
@@ -47,6 +58,19 @@ class HardwareOptions:
     ``shots``."""
     rep_delay_us: float | None = None
     """Pause between two executions in microseconds; None: the device's default."""
+    randomizations: int | None = None
+    """Randomizations of each circuit where anything is twirled; None: :data:`TWIRLS`."""
+    twirl_strategy: TwirlStrategy | None = None
+    """Which qubits are twirled around each layer of gates; None: the client's ``active-accum``."""
+    zne_factors: tuple[float, ...] | None = None
+    """Noise amplifications of zero-noise extrapolation; None: :data:`ZNE_FACTORS`. Only at resilience 2, as the next
+    two."""
+    zne_extrapolator: tuple[str, ...] | None = None
+    """Extrapolators of :data:`EXTRAPOLATORS`, tried in order; None: the client's, exponential and then linear."""
+    zne_amplifier: Amplifier | None = None
+    """Which gates are folded where a factor folds only some: random ones (None), the first or the last."""
+    dd_schedule: DecouplingSchedule | None = None
+    """When gates run between which idle time is decoupled: as late (None) or as soon as possible."""
 
     def __post_init__(self) -> None:
         if self.shots < 1:
@@ -61,6 +85,12 @@ class HardwareOptions:
             raise BackendError(f"precision = {self.precision:g}; above 0 and at most 1")
         if self.rep_delay_us is not None and not 0 <= self.rep_delay_us < math.inf:
             raise BackendError(f"rep_delay = {self.rep_delay_us:g}; microseconds, at least 0")
+        # A list where it was read from JSON.
+        for name in ("zne_factors", "zne_extrapolator"):
+            if isinstance(getattr(self, name), list):
+                object.__setattr__(self, name, tuple(getattr(self, name)))
+        self._refuse_unused()
+        self._refuse_extrapolation()
         if self.mitigates_readout and self.twirl_measure is False:
             raise BackendError(
                 "mitigation of readout error needs twirled measurements: leave measurement twirling on, or turn "
@@ -73,6 +103,52 @@ class HardwareOptions:
                 f"measurements are twirled (resilience 1 and 2) a multiple of {self.twirls}, such as {near}"
             )
 
+    def _refuse_unused(self) -> None:
+        """Refuse what would change nothing, and values that do not exist."""
+        choices = (("twirl_strategy", TwirlStrategy), ("zne_amplifier", Amplifier), ("dd_schedule", DecouplingSchedule))
+        for name, allowed in choices:
+            if getattr(self, name) not in {None, *get_args(allowed)}:
+                raise BackendError(f"{name} = {getattr(self, name)!r}; {', '.join(get_args(allowed))}")
+        if self.randomizations is not None and self.randomizations < 1:
+            raise BackendError(f"randomizations = {self.randomizations}; at least 1")
+        if self.randomizations is not None and not self.is_twirled:
+            raise BackendError(
+                f"randomizations = {self.randomizations}: nothing is twirled at resilience {self.resilience}; turn "
+                f"twirling of gates or measurements on, or leave it out"
+            )
+        if self.twirl_strategy is not None and not self.twirls_gates:
+            raise BackendError(
+                f"twirl_strategy = {self.twirl_strategy}: gates are not twirled at resilience {self.resilience}; turn "
+                f"gate twirling on, or leave it out"
+            )
+        if self.dd_schedule is not None and self.dynamical_decoupling is None:
+            raise BackendError(
+                f"dd_schedule = {self.dd_schedule}: nothing is decoupled; name a sequence (dd=XY4), or leave it out"
+            )
+
+    def _refuse_extrapolation(self) -> None:
+        given = {name: getattr(self, name) for name in ("zne_factors", "zne_extrapolator", "zne_amplifier")}
+        for name, value in given.items():
+            if value is not None and self.resilience != 2:
+                raise BackendError(f"{name}: nothing is extrapolated at resilience {self.resilience}; only at 2")
+        factors = self.zne_factors
+        if factors is not None and (
+            len(factors) < 2 or len(set(factors)) < len(factors) or not all(1 <= f < math.inf for f in factors)
+        ):
+            raise BackendError(
+                f"zne_factors = {'/'.join(f'{f:g}' for f in factors)}; at least two different numbers of at least 1"
+            )
+        for name in self.zne_extrapolator or ():
+            if name not in EXTRAPOLATORS:
+                raise BackendError(f"zne_extrapolator = {name}; {', '.join(EXTRAPOLATORS)}")
+            if len(self.noise_factors) < EXTRAPOLATORS[name]:
+                raise BackendError(
+                    f"zne_extrapolator = {name} needs at least {EXTRAPOLATORS[name]} noise factors; there are "
+                    f"{len(self.noise_factors)}"
+                )
+        if self.zne_extrapolator == ():
+            raise BackendError("zne_extrapolator is empty; name one or leave it out")
+
     @property
     def mitigates_readout(self) -> bool:
         """Whether TREX runs, with its calibration circuits."""
@@ -81,14 +157,23 @@ class HardwareOptions:
     @property
     def twirls(self) -> int:
         """Randomizations of each circuit; 1 where nothing is twirled."""
-        gates = self.resilience == 2 if self.twirl_gates is None else self.twirl_gates
-        measure = self.resilience > 0 if self.twirl_measure is None else self.twirl_measure
-        return TWIRLS if gates or measure or self.mitigates_readout else 1
+        return (self.randomizations or TWIRLS) if self.is_twirled else 1
 
     @property
-    def noise_factors(self) -> tuple[int, ...]:
+    def twirls_gates(self) -> bool:
+        """Whether gates are twirled."""
+        return self.resilience == 2 if self.twirl_gates is None else self.twirl_gates
+
+    @property
+    def is_twirled(self) -> bool:
+        """Whether gates or measurements are twirled."""
+        measure = self.resilience > 0 if self.twirl_measure is None else self.twirl_measure
+        return self.twirls_gates or measure or self.mitigates_readout
+
+    @property
+    def noise_factors(self) -> tuple[float, ...]:
         """Noise amplifications each circuit runs at; (1,) without extrapolation."""
-        return ZNE_FACTORS if self.resilience == 2 else (1,)
+        return (self.zne_factors or ZNE_FACTORS) if self.resilience == 2 else (1,)
 
     @property
     def circuit_shots(self) -> int:

@@ -165,7 +165,7 @@ class Workload:
         job = len(factors) * (UPLOAD_CIRCUIT_BYTES + UPLOAD_GATE_BYTES * self.gates)
         if options.mitigates_readout:
             job += UPLOAD_CIRCUIT_BYTES
-        if options.resilience == 2 if options.twirl_gates is None else options.twirl_gates:
+        if options.twirls_gates:
             layer = UPLOAD_LAYER_BYTES + UPLOAD_LAYER_QUBIT_BYTES * self.used_qubits
             job += sum(factors) * self.layers * layer
         each = self.groups * len(factors) * (UPLOAD_SET_BYTES + 8 * BASE64 * self.inputs)

@@ -109,6 +109,46 @@ def evaluate(
             rich_help_panel=HARDWARE,
         ),
     ] = None,
+    randomizations: Annotated[
+        int | None,
+        typer.Option(help="Randomizations of each circuit where anything is twirled (32).", rich_help_panel=HARDWARE),
+    ] = None,
+    twirl_strategy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="active|active-accum|active-circuit|all",
+            help="Qubits that are twirled around each layer of gates.",
+            rich_help_panel=HARDWARE,
+        ),
+    ] = None,
+    zne_factors: Annotated[
+        str | None,
+        typer.Option(
+            metavar="1/3/5", help="Noise factors of the extrapolation at --resilience 2.", rich_help_panel=HARDWARE
+        ),
+    ] = None,
+    zne_extrapolator: Annotated[
+        str | None,
+        typer.Option(
+            metavar="exponential/linear",
+            help="Extrapolators, tried in order, at --resilience 2.",
+            rich_help_panel=HARDWARE,
+        ),
+    ] = None,
+    zne_amplifier: Annotated[
+        str | None,
+        typer.Option(
+            metavar="gate_folding|…_front|…_back",
+            help="Which gates are folded at --resilience 2 where a factor folds only some.",
+            rich_help_panel=HARDWARE,
+        ),
+    ] = None,
+    dd_schedule: Annotated[
+        str | None,
+        typer.Option(
+            metavar="alap|asap", help="When gates run where idle time is decoupled.", rich_help_panel=HARDWARE
+        ),
+    ] = None,
     price: Annotated[
         float | None,
         typer.Option(
@@ -150,6 +190,12 @@ def evaluate(
         copies=copies,
         rep_delay=rep_delay,
         references=references,
+        randomizations=randomizations,
+        twirl_strategy=twirl_strategy,
+        zne_factors=zne_factors,
+        zne_extrapolator=zne_extrapolator,
+        zne_amplifier=zne_amplifier,
+        dd_schedule=dd_schedule,
     )
     submission = Submission(yes, dry_run, detach, max_quantum_seconds, reference_chunk, repeat, price)
     from hybridq.cli.console import announce

@@ -159,13 +159,19 @@ def complete_name(run: Run, backend: str) -> BackendName:
         taken = {"shots", "precision"}
     left_out = {*NOT_IN_THE_NAME, *taken}
     known = {key: value for key, value in hardware.key_content().items() if key not in left_out}
-    switches = {True: "on", False: "off"}
-    items = {key: switches[v] if isinstance(v, bool) else v for key, v in known.items() if v is not None} | asked
+    items = {key: _in_a_name(value) for key, value in known.items() if value is not None} | asked
     items = {key: value for key, value in items.items() if (key, value) not in LEFT_OUT}
     try:
         return parse_name(f"{base}:{','.join(f'{key}={value}' for key, value in items.items())}")
     except BackendError as error:
         raise UserError(f"{run.config} (hardware), with {backend}: {error}") from None
+
+
+def _in_a_name(value: Any) -> Any:
+    """Return a setting as a backend's name has it: ``on`` and ``off``, and slashes between the parts of a list."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "/".join(str(part) for part in value) if isinstance(value, (list, tuple)) else value
 
 
 def place(

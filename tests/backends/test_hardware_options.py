@@ -39,6 +39,27 @@ def test_the_estimator_is_told_every_option() -> None:
     assert theirs["environment"]["job_tags"] == ["tag"]
 
 
+def test_the_estimator_is_told_how_to_twirl_extrapolate_and_decouple() -> None:
+    theirs = finalized(
+        shots=640,
+        resilience=2,
+        dynamical_decoupling="XX",
+        dd_schedule="asap",
+        randomizations=64,
+        twirl_strategy="all",
+        zne_factors=(1, 1.5, 2),
+        zne_extrapolator=("polynomial_degree_2", "linear"),
+        zne_amplifier="gate_folding_back",
+    )
+    twirling, zne = theirs["twirling"], theirs["resilience"]["zne"]
+    assert (twirling["num_randomizations"], twirling["shots_per_randomization"]) == (64, 10)
+    assert twirling["strategy"] == "all"
+    assert tuple(zne["noise_factors"]) == (1, 1.5, 2)
+    assert tuple(zne["extrapolator"]) == ("polynomial_degree_2", "linear")
+    assert zne["amplifier"] == "gate_folding_back"
+    assert theirs["dynamical_decoupling"]["scheduling_method"] == "asap"
+
+
 @pytest.mark.parametrize(
     ("resilience", "gates", "measure", "mitigation", "zne"),
     [(0, False, False, False, False), (1, False, True, True, False), (2, True, True, True, True)],
@@ -81,6 +102,21 @@ def test_a_precision_is_met_by_the_fewest_shots_that_fill_all_twirls(precision: 
         ({"precision": 0.0}, "precision = 0; above 0 and at most 1"),
         ({"twirl_measure": False}, "mitigation of readout error needs twirled measurements"),
         ({"resilience": 0, "measure_mitigation": True, "twirl_measure": False}, "needs twirled measurements"),
+        ({"randomizations": 0}, "randomizations = 0; at least 1"),
+        ({"randomizations": 48}, "shots = 4096 cannot be divided over 48 randomizations"),
+        ({"randomizations": 64, "resilience": 0}, "randomizations = 64: nothing is twirled at resilience 0"),
+        ({"twirl_strategy": "all"}, "twirl_strategy = all: gates are not twirled at resilience 1"),
+        ({"twirl_strategy": "some", "resilience": 2}, "twirl_strategy = 'some'; active, active-accum"),
+        ({"dd_schedule": "asap"}, "dd_schedule = asap: nothing is decoupled"),
+        ({"zne_factors": (1.0, 2.0)}, "zne_factors: nothing is extrapolated at resilience 1; only at 2"),
+        ({"zne_extrapolator": ("linear",), "resilience": 0}, "zne_extrapolator: nothing is extrapolated"),
+        ({"zne_amplifier": "gate_folding_back"}, "zne_amplifier: nothing is extrapolated at resilience 1"),
+        ({"zne_amplifier": "pea", "resilience": 2}, "zne_amplifier = 'pea'; gate_folding"),
+        ({"zne_factors": (1.0,), "resilience": 2}, "zne_factors = 1; at least two different numbers of at least 1"),
+        ({"zne_factors": (0.5, 2.0), "resilience": 2}, "zne_factors = 0.5/2; at least two different"),
+        ({"zne_factors": (2.0, 2.0), "resilience": 2}, "zne_factors = 2/2; at least two different"),
+        ({"zne_extrapolator": ("cubic",), "resilience": 2}, "zne_extrapolator = cubic; exponential, linear"),
+        ({"zne_extrapolator": ("double_exponential",), "resilience": 2}, "needs at least 4 noise factors; there are 3"),
     ],
 )
 def test_what_the_service_would_not_take_is_refused_in_one_sentence(given: dict[str, Any], said: str) -> None:
@@ -93,6 +129,22 @@ def test_what_the_service_would_not_take_is_refused_in_one_sentence(given: dict[
 def test_options_are_plain_json() -> None:
     options = HardwareOptions(shots=64, dynamical_decoupling="XX", twirl_gates=False)
     assert HardwareOptions(**json.loads(json.dumps(options.as_dict()))) == options
+
+
+def test_an_option_that_is_a_list_comes_back_from_json_as_it_was() -> None:
+    options = HardwareOptions(resilience=2, zne_factors=(1.0, 2.0), zne_extrapolator=("linear",), randomizations=64)
+    assert HardwareOptions(**json.loads(json.dumps(options.as_dict()))) == options
+    assert options.as_dict().keys() >= {"zne_factors", "randomizations"}
+    assert options.as_dict().keys().isdisjoint({"twirl_strategy", "dd_schedule", "zne_amplifier", "rep_delay_us"})
+
+
+def test_a_name_has_lists_with_slashes() -> None:
+    name = "ibm_boston:shots=640,resilience=2,randomizations=64,zne_factors=1.0/1.5/2,zne_extrapolator=linear/fallback"
+    parsed = parse_name(name)
+    assert parsed.canonical == name.replace("1.0/", "1/")
+    assert parsed.options == HardwareOptions(
+        shots=640, resilience=2, randomizations=64, zne_factors=(1, 1.5, 2), zne_extrapolator=("linear", "fallback")
+    )
 
 
 def test_a_backends_name_carries_them() -> None:
@@ -111,6 +163,10 @@ def test_a_backends_name_carries_them() -> None:
         ("ibm_torino:dd=YX", "dd = YX; none, XX, XpXm or XY4"),
         ("ibm_torino:twirl_gates=yes", "twirl_gates = yes; on or off"),
         ("ibm_torino:copies=0", "copies = 0; at least 1"),
+        ("ibm_torino:resilience=2,zne_factors=1/x", "zne_factors = 'x' is not a number"),
+        ("ibm_torino:zne_factors=1/2", "zne_factors: nothing is extrapolated at resilience 1"),
+        ("ibm_torino:dd=XX,dd_schedule=late", "dd_schedule = late; alap or asap"),
+        ("ibm_torino:rep_delay=0.00025", "rep_delay = 0.00025 is in microseconds; 250 would be 0.00025 seconds"),
         ("ibm_torino:precision=2", "precision = 2; above 0 and at most 1"),
         ("ibm_torino:precision=0.1,shots=64", "shots and precision say the same"),
         ("ibm_torino:twirl_measure=off", "mitigation of readout error needs twirled measurements"),

@@ -87,6 +87,10 @@ BASES = (SparsePauliOp("XX"), SparsePauliOp(["ZZ", "IY"], [1.0, 0.5]))
         HardwareOptions(shots=64, resilience=0, measure_mitigation=True),
         HardwareOptions(shots=64, resilience=2, twirl_gates=False, measure_mitigation=False),
         HardwareOptions(shots=64, resilience=2),
+        HardwareOptions(shots=64, randomizations=8),
+        HardwareOptions(
+            shots=64, resilience=2, randomizations=16, zne_factors=(1.0, 2.0), zne_extrapolator=("linear",)
+        ),
     ],
     ids=lambda options: ",".join(f"{k}={v}" for k, v in options.as_dict().items() if v is not None),
 )
