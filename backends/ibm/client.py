@@ -289,6 +289,37 @@ class Service:
 
         return self._ask("submitting the job", send, self.waits.transfer)
 
+    def dry_run(
+        self, device: str, pub: EstimatorPub, *, options: HardwareOptions, tags: list[str], max_execution_seconds: int
+    ) -> str:
+        """Post one PUB to the ``mock_`` twin of a device, as the client's own dry run does; returns the job's id.
+
+        Raises :class:`RefusedError` where the account has no such twin.
+        """
+        twin = f"mock_{device.partition('_')[2]}"
+
+        def send() -> str:
+            self._make_safe(self._device(device))
+            estimator = Estimator(self._device(device), estimator_options(options, tags, max_execution_seconds))
+            try:
+                job = estimator.run([pub], dry_run=True)
+            except QiskitBackendNotFoundError:
+                self._service.usage()
+                raise RefusedError(
+                    f"this IBM account has no {twin}, so the service cannot check a job of {device} without running "
+                    f"it; nothing was posted"
+                ) from None
+            self._jobs[job.job_id()] = job
+            return str(job.job_id())
+
+        return self._ask("posting the dry run", send, self.waits.transfer)
+
+    def usage_estimate(self, job_id: str) -> float | None:
+        """Quantum seconds that the service estimates for a job; None where it does not say."""
+        estimate = self._ask(f"asking for job {job_id}", lambda: self._job(job_id).usage_estimation)
+        seconds = estimate.get("quantum_seconds")
+        return None if seconds is None else float(seconds)
+
     def _make_safe(self, backend: Any) -> None:
         """See that the session which will send a job sends it once, and never the key; changes nothing else of it."""
         session = self._service._api_clients[backend._instance]._session

@@ -25,7 +25,7 @@ from backends.errors import BackendError
 from backends.ibm.tags import attempt_tag
 
 VARIABLE = "HYBRIDQ_LEDGER"
-VERSION = 2
+VERSION = 3
 NOT_WRITABLE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY)
 LOCKED_SECONDS = 60
 """How long another process's write is waited for."""
@@ -55,6 +55,11 @@ _MIGRATIONS = {
     1: _SCHEMA,
     # Until then an evaluation was noted when it was submitted, which had been agreed to.
     2: "ALTER TABLE evaluations ADD COLUMN agreed TEXT; UPDATE evaluations SET agreed = created",
+    3: """CREATE TABLE dry_runs (
+    tag TEXT PRIMARY KEY, key TEXT NOT NULL, run TEXT NOT NULL, backend TEXT NOT NULL, device TEXT NOT NULL,
+    instance TEXT NOT NULL, state TEXT NOT NULL, job_id TEXT, estimated_seconds REAL NOT NULL, service_seconds REAL,
+    reason TEXT, created TEXT NOT NULL, updated TEXT NOT NULL
+)""",
 }
 """What makes the database of a version from that of the version before."""
 
@@ -108,8 +113,31 @@ class JobRow:
     """ISO times, UTC."""
 
 
+@dataclass(frozen=True)
+class DryRunRow:
+    """A job that was posted to a mock device, or the intent to post it; it is in no sum and no budget."""
+
+    tag: str
+    key: str
+    """Evaluation whose first job was checked."""
+    run: str
+    backend: str
+    device: str
+    """The mock device."""
+    instance: str
+    state: str
+    job_id: str | None
+    estimated_seconds: float
+    service_seconds: float | None
+    """Quantum seconds that the service estimates."""
+    reason: str | None
+    created: str
+    updated: str
+
+
 _COLUMNS = ", ".join(field.name for field in fields(JobRow))
 _EVALUATION_COLUMNS = ", ".join(field.name for field in fields(EvaluationRow))
+_DRY_RUN_COLUMNS = ", ".join(field.name for field in fields(DryRunRow))
 
 
 def default_path() -> Path:
@@ -333,6 +361,28 @@ class Ledger:
             (instance,),
         )
         return int(row[0]), float(row[1]), float(row[2])
+
+    def intend_dry_run(self, **values: Any) -> str:
+        """Write down that a job is about to be posted to a mock device; returns its tag.
+
+        ``values`` are columns of :class:`DryRunRow`.
+        """
+        tag = f"hybridq-dry-run-{values['key'][:16]}-{uuid.uuid4().hex[:8]}"
+        values |= {"tag": tag, "state": "intended", "created": _now(), "updated": _now()}
+        names, marks = ", ".join(values), ", ".join("?" * len(values))
+        self._db.execute(f"INSERT INTO dry_runs ({names}) VALUES ({marks})", tuple(values.values()))
+        return tag
+
+    def update_dry_run(self, tag: str, **values: Any) -> None:
+        """Set columns of a dry run."""
+        values["updated"] = _now()
+        columns = ", ".join(f"{name} = ?" for name in values)
+        self._db.execute(f"UPDATE dry_runs SET {columns} WHERE tag = ?", (*values.values(), tag))
+
+    def dry_runs(self) -> list[DryRunRow]:
+        """All dry runs at the service, oldest first."""
+        rows = self._db.execute(f"SELECT {_DRY_RUN_COLUMNS} FROM dry_runs ORDER BY created, tag").fetchall()
+        return [DryRunRow(*row) for row in rows]
 
     def latest(self, key: str) -> dict[int, JobRow]:
         """For each chunk of an evaluation its last attempt."""

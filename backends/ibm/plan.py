@@ -162,7 +162,7 @@ class Workload:
     def upload_bytes(self, sets: int, jobs: int) -> int:
         """Of all requests, roughly: circuits, randomizations to draw, parameter sets."""
         options, factors = self.options, self.options.noise_factors
-        job = len(factors) * (UPLOAD_CIRCUIT_BYTES + UPLOAD_GATE_BYTES * self.gates)
+        job: float = len(factors) * (UPLOAD_CIRCUIT_BYTES + UPLOAD_GATE_BYTES * self.gates)
         if options.mitigates_readout:
             job += UPLOAD_CIRCUIT_BYTES
         if options.twirls_gates:

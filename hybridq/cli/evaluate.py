@@ -170,6 +170,15 @@ def evaluate(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the plan and stop.", rich_help_panel=HARDWARE)
     ] = False,
+    dry_run_at_service: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run-at-service",
+            help="Post the first job to the device's mock twin at IBM, which checks it, runs nothing and charges "
+            "nothing, and stop.",
+            rich_help_panel=HARDWARE,
+        ),
+    ] = False,
     detach: Annotated[
         bool, typer.Option("--detach", help="Return when everything is submitted.", rich_help_panel=HARDWARE)
     ] = False,
@@ -197,7 +206,9 @@ def evaluate(
         zne_amplifier=zne_amplifier,
         dd_schedule=dd_schedule,
     )
-    submission = Submission(yes, dry_run, detach, max_quantum_seconds, reference_chunk, repeat, price)
+    submission = Submission(
+        yes, dry_run, detach, max_quantum_seconds, reference_chunk, repeat, price, dry_run_at_service
+    )
     from hybridq.cli.console import announce
     from hybridq.cli.tables import announce_positive, metrics_table
     from hybridq.runs import open_run

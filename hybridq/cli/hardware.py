@@ -17,6 +17,7 @@ from hybridq.files import check_folder
 if TYPE_CHECKING:
     from backends.ibm.client import Service
     from backends.ibm.ledger import Ledger
+    from backends.ibm.prepare import Prepared
     from backends.ibm.results import ExecutionResult
     from backends.ibm.task import Task
     from hybridq.evaluation.hardware import HardwareEvaluation
@@ -43,6 +44,9 @@ def evaluate_on_hardware(
         check_folder(folder)
     ledger = Ledger()
     task = open_task(evaluation) if evaluation.submitted else None
+    if submission.dry_run_at_service:
+        _dry_run_at_service(evaluation, task, ledger, submission)
+        return None
     kept, submit = None, True
     if task is not None and not standing(task, ledger).agreed:
         kept = take_over(task, service=None, ledger=ledger)
@@ -96,11 +100,46 @@ def _login(kept: ExecutionResult | None) -> Service | None:
         return None
 
 
-def _plan(evaluation: HardwareEvaluation, service: Service, ledger: Ledger, submission: Submission) -> Task | None:
-    """Show the plan, refuse what is too much, ask, and compute the angles; None where nothing is to be submitted."""
+def _dry_run_at_service(
+    evaluation: HardwareEvaluation, task: Task | None, ledger: Ledger, submission: Submission
+) -> None:
+    """Let the service check the first job on the device's mock twin, and say what was posted and what it answered."""
+    from backends.ibm.client import Service
+    from backends.ibm.dry_run import FILE, dry_run
+    from hybridq.evaluation.hardware import task_of
+
+    if submission.dry_run:
+        raise UserError("--dry-run posts nothing and --dry-run-at-service does: give one of them")
+    with working("logging in at IBM"):
+        service = Service()
+    if task is None:
+        placed = _placed(evaluation, service, ledger, submission)
+        with bars() as progress:
+            task = task_of(evaluation, placed, progress)
+    with working("posting the dry run"):
+        seen = dry_run(task, service=service, ledger=ledger)
+    if seen.state in {"failed", "cancelled"}:
+        raise BackendError(
+            f"job {seen.job_id} was posted to {seen.twin}, and the service refuses it: {seen.reason or seen.state}"
+        )
+    said = "has not checked it yet" if seen.state != "done" else "takes it"
+    estimate = "" if seen.service_seconds is None else f"; it estimates {seen.service_seconds:,.1f} quantum seconds"
+    announce(
+        f"job 1 of {len(task.chunks)} was posted to {seen.twin} as {seen.job_id}, and the service {said}{estimate} "
+        f"({seen.estimated_seconds:,.1f} here)"
+    )
+    if seen.charged_seconds:
+        charge = f"the service counts {seen.charged_seconds:,.1f} quantum seconds for it, although a dry run is free"
+    else:
+        charge = "nothing is charged for it"
+    announce(f"nothing ran on {evaluation.device}, and {charge}; noted in {task.folder / FILE}")
+
+
+def _placed(evaluation: HardwareEvaluation, service: Service, ledger: Ledger, submission: Submission) -> Prepared:
+    """Place the circuit, show the plan, and refuse what is too much."""
     from backends.ibm.reconcile import refuse_jobs_elsewhere
     from hybridq.cli.tables import plan_table
-    from hybridq.evaluation.hardware import is_imitation, place, task_of
+    from hybridq.evaluation.hardware import is_imitation, place
 
     refuse_jobs_elsewhere(service, evaluation.key, evaluation.task_folder)
     with working(f"placing the circuit on {evaluation.device}"):
@@ -117,6 +156,14 @@ def _plan(evaluation: HardwareEvaluation, service: Service, ledger: Ledger, subm
     if is_imitation(placed.host):
         announce(f"{placed.host} answers, which is no service of IBM's: this is a simulated device.")
     placed.plan.refuse_over(submission.max_quantum_seconds)
+    return placed
+
+
+def _plan(evaluation: HardwareEvaluation, service: Service, ledger: Ledger, submission: Submission) -> Task | None:
+    """Show the plan, refuse what is too much, ask, and compute the angles; None where nothing is to be submitted."""
+    from hybridq.evaluation.hardware import task_of
+
+    placed = _placed(evaluation, service, ledger, submission)
     if submission.dry_run:
         announce("nothing was submitted (--dry-run)")
         return None

@@ -41,11 +41,14 @@ def list_jobs(as_json: AsJson = False, as_csv: AsCsv = False) -> None:
         rows = [row for evaluation in ledger.evaluations() for row in _job_rows(ledger, evaluation)]
         print_json(rows) if as_json else _print_csv(rows)
         return
-    if not ledger.evaluations():
+    dry_runs = ledger.dry_runs()
+    if not ledger.evaluations() and not dry_runs:
         announce(f"nothing was ever submitted from this machine (ledger: {ledger.path})")
         return
     for evaluation in ledger.evaluations():
         _print_evaluation(ledger, evaluation)
+    for row in dry_runs:
+        announce(f"dry run at {row.device}, job {row.job_id or '–'}: {row.state}, counted in no sum ({row.backend})")
     announce("States as last seen; hybridq jobs collect asks IBM.")
 
 

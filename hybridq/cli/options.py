@@ -53,6 +53,7 @@ class Submission:
     reference_chunk: bool | None = None
     repeat: str | None = None
     price: float | None = None
+    dry_run_at_service: bool = False
 
     def completed(self, hardware: Hardware) -> Submission:
         """With what was left open taken from the configuration."""
@@ -67,6 +68,7 @@ class Submission:
         """The options that mean something on hardware only, as they were written."""
         flags = {
             "--dry-run": self.dry_run,
+            "--dry-run-at-service": self.dry_run_at_service,
             "--detach": self.detach,
             "--max-quantum-seconds": self.max_quantum_seconds is not None,
             "--reference-chunk": self.reference_chunk is not None,

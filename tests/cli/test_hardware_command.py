@@ -77,6 +77,46 @@ def test_an_evaluation_is_paid_once_and_a_repetition_on_purpose(run: Path, serve
     assert len(server.jobs) == 2
 
 
+def test_a_dry_run_at_the_service_is_posted_to_the_twin_noted_and_in_no_budget(
+    run: Path, server: Loopback, hybridq: Command, ledger_path: Path
+) -> None:
+    command = ("evaluate", run, *PLAIN, "--limit", 6, "--stratified")
+    posted = hybridq(*command, "--dry-run-at-service")
+    assert posted.code == 0, posted
+    ((job_id, job),) = server.jobs.items()
+    assert (job.backend, job.charged_seconds) == ("mock_torino", 0.0)
+    said = " ".join((posted.out + posted.error).split())
+    assert f"job 1 of 1 was posted to mock_torino as {job_id}, and the service takes it" in said
+    assert "nothing ran on ibm_torino, and nothing is charged for it" in said
+    ledger = Ledger(ledger_path)
+    (row,) = ledger.dry_runs()
+    assert (row.job_id, row.state, row.device) == (job_id, "done", "mock_torino")
+    assert job.tags == ["hybridq-dry-run", row.tag]
+    assert (ledger.jobs(), ledger.evaluations()) == ([], [])
+    (kept,) = json.loads(next((run / "hardware").glob("*/dry-runs.json")).read_text())
+    assert (kept["job_id"], kept["tag"], kept["charged_seconds"]) == (job_id, row.tag, 0.0)
+    assert kept["service_seconds"] == pytest.approx(server.price(6, 6 * 256))
+    listed = hybridq("jobs", "list")
+    listed_words = " ".join((listed.out + listed.error).split())
+    assert f"dry run at mock_torino, job {job_id}: done, counted in no sum" in listed_words
+
+    paid = hybridq(*command, "--yes")
+    assert paid.code == 0, paid
+    assert [job.backend for job in server.jobs.values()] == ["mock_torino", "ibm_torino"]
+    assert record_of(the_evaluation(run))["quantum_seconds"] == pytest.approx(server.charged_seconds)
+
+
+def test_a_dry_run_at_the_service_without_a_twin_posts_nothing(run: Path, server: Loopback, hybridq: Command) -> None:
+    server.mocks.clear()
+    refused = hybridq("evaluate", run, *PLAIN, "--limit", 6, "--dry-run-at-service")
+    assert refused.code == 2
+    assert "this IBM account has no mock_torino" in refused.error
+    assert "nothing was posted" in refused.error
+    assert server.jobs == {}
+    both = hybridq("evaluate", run, *PLAIN, "--limit", 6, "--dry-run-at-service", "--dry-run")
+    assert (both.code, "give one of them" in both.error) == (2, True)
+
+
 def test_default_options_written_out_are_the_same_evaluation(run: Path, server: Loopback, hybridq: Command) -> None:
     command = ("evaluate", run, "--backend", "ibm_torino:copies=1", "--limit", 4)
     server.queue_seconds = 60

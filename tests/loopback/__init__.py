@@ -17,9 +17,11 @@ What it does not model
 - Time: a job takes as long as Aer takes and ``run_seconds``; charged are 2 s a sub-job, what a circuit is set to cost
   and 250 µs an execution, whatever the circuit's duration. Failed and cancelled jobs are charged nothing, jobs over
   their time limit just the limit.
+- Dry runs: every device has a ``mock_`` twin, whose jobs give random bits, cost nothing and are checked for nothing
+  but that they can be read.
 - Queues: one device, one job at a time, first come first served; batches have no precedence and do not expire.
 - Limits on size, number of executions, pending jobs and request rate, unless a fault says so.
-- Other programs than ``executor``, ``dry_run``, deleting jobs, private jobs' loss of results, workloads, calibration
+- Other programs than ``executor``, deleting jobs, private jobs' loss of results, workloads, calibration
   ids, past calibrations (``updated_before`` is ignored), more than one instance of a service (two services are two).
 - TLS, and everything that IBM has in front of the service (a web firewall refuses some requests there).
 

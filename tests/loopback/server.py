@@ -91,6 +91,7 @@ class Loopback:
         self.faults = Faults()
         self.log: list[Request] = []
         self.devices: dict[str, Device] = {f"ibm_{name}": stored_device(name) for name in devices}
+        self.mocks = {f"mock_{name}": full for name, full in zip(devices, self.devices, strict=True)}
         self.name = next(iter(self.devices))
         self.device = self.devices[self.name]
         self.configurations: dict[str, dict[str, Any]] = {}
@@ -100,6 +101,8 @@ class Loopback:
             configuration = json.loads((stored / f"conf_{name}.json").read_text())
             self.configurations[full] = {**configuration, "backend_name": full}
             self.calibrations[full] = json.loads((stored / f"props_{name}.json").read_text())
+            self.configurations[f"mock_{name}"] = {**configuration, "backend_name": f"mock_{name}"}
+            self.calibrations[f"mock_{name}"] = self.calibrations[full]
         self._store = Store(folder)
         self._changed = threading.Condition()
         self._stopped = False
@@ -109,7 +112,9 @@ class Loopback:
                 job.state, job.running_at = "Queued", None
         self._server = ThreadingHTTPServer(("127.0.0.1", port), handler_of(self))
         self._server.daemon_threads = True
-        self._workers = [threading.Thread(target=self._work, args=(name,), daemon=True) for name in self.devices]
+        self._workers = [
+            threading.Thread(target=self._work, args=(name,), daemon=True) for name in (*self.devices, *self.mocks)
+        ]
 
     # What tests read.
 
@@ -232,7 +237,7 @@ class Loopback:
     def submit(self, body: dict[str, Any], fate: Fault | None = None) -> Job:
         """Accept a job and put it in the queue. Raises :class:`RefusedError`."""
         with self._changed:
-            if body.get("backend") not in self.devices:
+            if body.get("backend") not in {*self.devices, *self.mocks}:
                 raise RefusedError(404, f"Backend {body.get('backend')} not found.", 1216)
             if body.get("program_id") != "executor":
                 raise RefusedError(404, f"Program {body.get('program_id')} not found.", 1283)
@@ -320,7 +325,8 @@ class Loopback:
                 elif done.state == "Completed":
                     job.circuits, job.executions, job.result = done.circuits, done.executions, done.result
                     job.executed += 1
-                    self._finish(job, "Completed", charge=self.price(job.circuits, job.executions))
+                    charge = 0.0 if job.backend in self.mocks else self.price(job.circuits, job.executions)
+                    self._finish(job, "Completed", charge=charge)
                 else:
                     job.result = done.result
                     self._finish(job, done.state, done.reason, done.reason_code)
@@ -348,7 +354,9 @@ class Loopback:
 
     def _execute(self, job: Job, seed: int | None) -> None:
         try:
-            done = run_program(job.params, self.devices[job.backend], self.execution, seed)
+            mock = job.backend in self.mocks
+            device = self.devices[self.mocks.get(job.backend, job.backend)]
+            done = run_program(job.params, device, "counterfeit" if mock else self.execution, seed)
             job.circuits, job.executions, job.result = done.circuits, done.executions, done.result
             job.state = "Completed"
         except Exception as error:
@@ -362,8 +370,8 @@ class Loopback:
         """What the API says. Raises :class:`RefusedError`."""
         match method, parts:
             case "GET", ["backends"]:
-                return 200, {"devices": [self._listed(name) for name in self.devices]}
-            case "GET", ["backends", name, what] if name in self.devices:
+                return 200, {"devices": [self._listed(name) for name in (*self.devices, *self.mocks)]}
+            case "GET", ["backends", name, what] if name in self.configurations:
                 if what == "configuration":
                     return 200, self.configurations[name]
                 if what == "properties":
@@ -409,7 +417,9 @@ class Loopback:
     def _listed(self, name: str) -> dict[str, Any]:
         state = {"name": "online", "reason": "available"}
         queue = self._queue_length(name)
-        return {"name": name, "status": state, "qubits": self.devices[name].num_qubits, "queue_length": queue}
+        device = self.devices[self.mocks.get(name, name)]
+        about = {"class": "mock"} if name in self.mocks else {}
+        return {"name": name, "status": state, "qubits": device.num_qubits, "queue_length": queue, **about}
 
     def _queue_length(self, name: str) -> int:
         return self.others_in_queue + sum(
@@ -424,6 +434,8 @@ class Loopback:
 
     def _jobs(self, query: dict[str, list[str]]) -> dict[str, Any]:
         found = list(self.jobs.values())
+        if query.get("include_mocks") != ["true"]:
+            found = [job for job in found if job.backend not in self.mocks]
         if "tags" in query:
             found = [job for job in found if set(query["tags"]) <= set(job.tags)]
         if "pending" in query:
