@@ -43,10 +43,12 @@ from backends.compile import (
 from backends.contract import BackendResult, CircuitProgram, CompiledCircuit, Cost, FloatArray
 from backends.devices import Device, live_device, stored_device
 from backends.errors import BackendError
+from backends.ibm.repetition import live_rep_delay, stored_rep_delay
 from backends.measurement import MeasuredGroup, group_observables
 from backends.names import BackendName, NoiseRates, Source
 from backends.noise import Noise, calibrated_noise, parametric_noise, parametric_target
 from backends.noise_gates import Meeting, NamedCircuit, in_gates_of, met_by
+from backends.preparation import badly_prepared, excess_excitations, with_preparation
 from backends.record import run_record
 from backends.sources import one_source
 
@@ -118,6 +120,11 @@ class AerBackend:
         self._device = noise if isinstance(noise, Device) else None
         if noise is None and name.device is not None:
             self._device = live_device(name.device) if name.kind == "live" else stored_device(name.device)
+        self._delays: tuple[float, float] | None = None
+        if name.rep_delay_us is not None:
+            device = str(name.device)
+            stated = live_rep_delay(device) if name.kind == "live" else stored_rep_delay(device)
+            self._delays = stated.chosen(name.rep_delay_us, device), stated.default
         if self._device is not None:
             self.kind = "simulated device"
             self._limit = min(MAX_NOISY_QUBITS, self._device.num_qubits)
@@ -163,6 +170,16 @@ class AerBackend:
             noise = _patch_noise(device, patch, self._source)
             labels = [f"qubit {q} of {device.name}" for q in patch]
         observables = tuple(move_observable(o, placement.positions, size) for o in program.observables)
+        prepared: Callable[[QuantumCircuit], QuantumCircuit] = _unchanged
+        preparation: dict[str, Any] = {}
+        if self._delays is not None:
+            excesses = excess_excitations(noise, *self._delays)
+            noise, prepared = badly_prepared(noise, excesses), with_preparation
+            preparation = {
+                "rep_delay_us": round(self._delays[0] * 1e6, 6),
+                "default_rep_delay_us": round(self._delays[1] * 1e6, 6),
+                "excess_excitation": [float(f"{excess:.6g}") for excess in excesses],
+            }
         scaled = noise.scaled(self._scale, labels)
         method = _method(size, scaled, self._density_matrix_qubits)
         simulated = self._device is not None
@@ -178,6 +195,7 @@ class AerBackend:
             "scale": self._scale,
             "source": self._source,
             "idle_relaxation": True,
+            **preparation,
             **circuit_record(placement.circuit),
             **_with_notes(
                 _method_record(method, size, self.shots, self._density_matrix_qubits),
@@ -190,11 +208,11 @@ class AerBackend:
             circuit = placement.circuit
             if group.needs_rotation:
                 circuit = circuit.compose(_patch_rotation(device, patch, group))
-            return schedule(measured(circuit), placement.target)
+            return prepared(schedule(measured(circuit), placement.target))
 
         return SimulatedCircuit(
             program=program,
-            circuit=unmeasured(schedule(measured(placement.circuit), placement.target)),
+            circuit=prepared(unmeasured(schedule(measured(placement.circuit), placement.target))),
             observables=observables,
             physical_qubits=placement.physical_qubits,
             record=record,
@@ -413,6 +431,11 @@ def _estimate(
     widths = np.array([sum(abs(c) for qubits, c in terms if qubits) for terms in group.terms])
     agree = np.ptp(saved, axis=1) < 1e-12
     return saved.mean(axis=1), np.where(agree, (widths / count) ** 2, variances)
+
+
+def _unchanged(circuit: QuantumCircuit) -> QuantumCircuit:
+    """Return the circuit itself."""
+    return circuit
 
 
 @lru_cache(maxsize=KEPT)

@@ -67,6 +67,9 @@ class BackendName:
     """Only for ``fake_*`` and ``ibm_*@noise``, as is the next."""
     seed_transpiler: int | None = None
     """The only seed of the transpiler that is tried; None: the best of a few."""
+    rep_delay_us: float | None = None
+    """Pause between two executions whose price in state preparation is simulated; None: the device's default. Only for
+    ``fake_*`` and ``ibm_*@noise``; that of hardware is in ``options``."""
     options: HardwareOptions | None = None
     """Only for ``ibm_*``."""
     copies: int | Literal["auto"] = "auto"
@@ -219,8 +222,8 @@ _PLACED: dict[str, Callable[[str, str, str], Any]] = {
 }
 _OPTIONS: dict[Kind, dict[str, Callable[[str, str, str], Any]]] = {
     "aer": {"shots": _shots, "seed": _seed},
-    "fake": {"shots": _shots, "scale": _scale, "seed": _seed, "source": _SOURCE, **_PLACED},
-    "live": {"shots": _shots, "scale": _scale, "seed": _seed, "source": _SOURCE, **_PLACED},
+    "fake": {"shots": _shots, "scale": _scale, "seed": _seed, "source": _SOURCE, **_PLACED, "rep_delay": _delay},
+    "live": {"shots": _shots, "scale": _scale, "seed": _seed, "source": _SOURCE, **_PLACED, "rep_delay": _delay},
     "noise": {**_RATES, "shots": _shots, "scale": _scale, "seed": _seed, "source": _SOURCE},
     "ibm": {
         "shots": _shots,
@@ -249,8 +252,9 @@ def parse_name(name: str) -> BackendName:
 
     ``aer``, ``aer:shots=4096``, ``fake_torino``, ``fake_torino:shots=1024,scale=2,seed=3`` (a comma may stand for the
     colon), ``fake_torino:source=readout`` (that source of noise alone), ``fake_torino:layout=worst,seed_transpiler=7``
-    (where and how it is placed), ``noise:depolarizing_2q=0.01,readout=0.02,…``, ``ibm_<device>@noise:scale=2``
-    (simulated, with the device's calibration of this moment),
+    (where and how it is placed), ``fake_kingston:rep_delay=50`` (with what so short a pause between executions, in
+    microseconds, costs in state preparation), ``noise:depolarizing_2q=0.01,readout=0.02,…``,
+    ``ibm_<device>@noise:scale=2`` (simulated, with the device's calibration of this moment),
     ``ibm_<device>:shots=4096,resilience=1,dd=XY4,twirl_gates=on,mitigation=off,copies=16`` (``precision=0.02`` may
     stand for the shots).
 
@@ -273,6 +277,8 @@ def parse_name(name: str) -> BackendName:
         if key in values:
             raise BackendError(f"{text}: {key} is given twice")
         values[key] = allowed[key](text, key, value)
+    if kind != "ibm" and "rep_delay" in values and "source" in values:
+        raise BackendError(f"{text}: source leaves one source of noise alone, which rep_delay is not; give one of them")
     rates = _rates(text, values) if kind == "noise" else None
     hardware = _hardware(text, values) if kind == "ibm" else None
     in_order = [
@@ -287,6 +293,7 @@ def parse_name(name: str) -> BackendName:
         source=values.get("source"),
         layout=values.get("layout", "best"),
         seed_transpiler=values.get("seed_transpiler"),
+        rep_delay_us=None if kind == "ibm" else values.get("rep_delay"),
         options=hardware,
         copies=values.get("copies", "auto"),
         references=values.get("references", "auto"),
