@@ -167,7 +167,7 @@ def stored_device(name: str) -> Device:
 
 
 def live_device(name: str) -> Device:
-    """The calibration of ``ibm_torino``, …, as the service gives it now; asked for anew at every call.
+    """The calibration of ``ibm_kingston``, …, as the service gives it now; asked for anew at every call.
 
     Raises :class:`BackendError` without a working account, and where the service has no such device or no calibration
     of it.

@@ -56,7 +56,7 @@ class BackendName:
 
     kind: Kind
     device: str | None = None
-    """``torino`` in ``fake_torino``; ``ibm_torino`` in ``ibm_torino`` and in ``ibm_torino@noise``; else None."""
+    """``torino`` in ``fake_torino``; ``ibm_kingston`` in ``ibm_kingston`` and in ``ibm_kingston@noise``; else None."""
     shots: int | None = None
     seed: int | None = None
     scale: float = 1.0

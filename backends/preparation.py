@@ -8,8 +8,8 @@ Before every execution the device resets its qubits, by a measurement and an X w
 
 So p(d) = ½ · p(read 0 | prepared 1) · exp(−d / T1) are excited when the circuit begins. At the device's default delay
 that is taken to be in the calibration already, and only the excess p(d) − p(default) is added, at least 0: an X with
-this probability on each qubit, before its first gate. Memory from one execution to the next is not in it, nor leakage, nor
-thermal excitation. A qubit of unknown T1 keeps its excitation at every delay, and so has no excess.
+this probability on each qubit, before its first gate. Memory from one execution to the next is not in it, nor leakage,
+nor thermal excitation. A qubit of unknown T1 keeps its excitation at every delay, and so has no excess.
 """
 
 from __future__ import annotations

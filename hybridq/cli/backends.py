@@ -77,7 +77,7 @@ def list_backends(as_json: AsJson = False) -> None:
 @app.command()
 def show(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="ibm_torino, fake_torino, or with options as in evaluate.")
+        str, typer.Argument(metavar="NAME", help="ibm_kingston, fake_kingston, or with options as in evaluate.")
     ],
     run: Annotated[Path | None, typer.Option(help="Folder of a finished run: place its circuit.")] = None,
     images: Annotated[int, typer.Option(min=1, help="Images to estimate the cost for.")] = 200,
@@ -92,7 +92,7 @@ def show(
 
     parsed = parse_name(name)
     if parsed.kind not in {"ibm", "fake"}:
-        raise UserError(f"{name} is no device; name one as ibm_torino or fake_torino")
+        raise UserError(f"{name} is no device; name one as ibm_kingston or fake_kingston")
     quota, queue = None, None
     if parsed.kind == "fake":
         with working("loading qiskit"):

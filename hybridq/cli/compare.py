@@ -126,7 +126,7 @@ def compare(
 def companions(run: Run, name: str) -> list[str]:
     """What an IBM device is to be judged by; nothing for other backends.
 
-    For ``ibm_torino:shots=1024``: ``aer``, ``aer:shots=1024``, ``fake_torino``, ``ibm_torino@noise``.
+    For ``ibm_kingston:shots=1024``: ``aer``, ``aer:shots=1024``, ``fake_kingston``, ``ibm_kingston@noise``.
     """
     from backends.names import parse_name, stored_devices
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def evaluate(
     run: RunFolder,
     backend: Annotated[
-        str, typer.Option(help="Backend: aer, aer:shots=4096, fake_torino, noise:…, ibm_torino, ibm_torino@noise.")
+        str, typer.Option(help="Backend: aer, aer:shots=4096, fake_torino, noise:…, ibm_kingston, ibm_kingston@noise.")
     ] = "aer",
     split: Split = "test",
     limit: Limit = None,

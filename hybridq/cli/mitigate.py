@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def mitigation(
     run: RunFolder,
     backend: Annotated[
-        str, typer.Option(help="Noisy backend: fake_torino, fake_torino:shots=1024, noise:…, …@noise, ibm_torino.")
+        str, typer.Option(help="Noisy backend: fake_torino, fake_torino:shots=1024, noise:…, …@noise, ibm_kingston.")
     ] = "fake_torino",
     split: Split = "test",
     limit: Limit = None,

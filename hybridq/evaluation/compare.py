@@ -233,7 +233,7 @@ def write_comparison(comparison: Comparison, run: Path) -> None:
 
 def noise_model(evaluation: SavedEvaluation, others: Sequence[SavedEvaluation]) -> SavedEvaluation | None:
     """Of the other evaluations the one that simulates the device of this one: its calibration of the moment
-    (``ibm_torino@noise``) before the stored one (``fake_torino``), exact before sampled."""
+    (``ibm_kingston@noise``) before the stored one (``fake_kingston``), exact before sampled."""
     hardware = evaluation.record.get("hardware")
     if hardware is None:
         return None

@@ -148,7 +148,7 @@ def _evaluation(
 def complete_name(run: Run, backend: str) -> BackendName:
     """A hardware backend's name with what it leaves open taken from the run's configuration (``hardware``).
 
-    Shots (or precision) and resilience are written out: ``ibm_torino`` and ``ibm_torino:shots=4096`` may ask for the
+    Shots (or precision) and resilience are written out: ``ibm_boston`` and ``ibm_boston:shots=4096`` may ask for the
     same and so must be called the same. Raises :class:`UserError` where name and configuration do not go together.
     """
     base, _, given = parse_name(backend).canonical.partition(":")

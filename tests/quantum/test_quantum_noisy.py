@@ -316,6 +316,7 @@ def test_a_device_s_values_and_derivatives_are_those_of_its_simulator(name, enta
         ("fake_torino", CircuitSpec(3, 2, reuploading=True)),
         ("fake_torino:scale=2", CircuitSpec(3, 1)),
         ("fake_torino:scale=0", CircuitSpec(3, 1)),
+        ("fake_kingston:rep_delay=0", CircuitSpec(3, 1)),
         (NOISY, CircuitSpec(5, 2, reuploading=True)),
         pytest.param("fake_brisbane", CircuitSpec(5, 1), marks=pytest.mark.slow),
         (NOISY, CircuitSpec(1, 2)),
