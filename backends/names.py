@@ -243,6 +243,7 @@ _OPTIONS: dict[Kind, dict[str, Callable[[str, str, str], Any]]] = {
         "zne_extrapolator": _words,
         "zne_amplifier": _one_of(*get_args(Amplifier)),
         "dd_schedule": _one_of(*get_args(DecouplingSchedule)),
+        "fractional": _SWITCH,
     },
 }
 
@@ -370,7 +371,7 @@ def _hardware(text: str, values: dict[str, Any]) -> HardwareOptions:
 
 
 def _is_default(key: str, values: dict[str, Any]) -> bool:
-    return values[key] == {"scale": 1.0, "layout": "best", "references": "auto"}.get(key)
+    return values[key] == {"scale": 1.0, "layout": "best"}.get(key)
 
 
 def _format(value: float | str | tuple[float | str, ...]) -> str:

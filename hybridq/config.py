@@ -445,6 +445,8 @@ class Hardware(Section):
     """Which gates are folded where a factor folds only some; None: random ones."""
     dd_schedule: Literal["alap", "asap"] | None = None
     """When gates run where idle time is decoupled, as late or as soon as possible; None: alap."""
+    fractional: bool = False
+    """Gates of any angle where the device has them; not with twirled gates, nor with decoupling."""
     price_per_second: Positive | None = None
     """Price of a quantum second in a currency of your own, shown beside the seconds."""
     seconds_per_circuit: Annotated[float, Field(ge=0)] = 0.0

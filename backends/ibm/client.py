@@ -24,6 +24,7 @@ from qiskit.providers.exceptions import QiskitBackendNotFoundError
 from qiskit_ibm_runtime import Batch, QiskitRuntimeService
 from qiskit_ibm_runtime.decoders.result_decoder import ResultDecoder
 from qiskit_ibm_runtime.exceptions import (
+    IBMInputValueError,
     RuntimeInvalidStateError,
     RuntimeJobFailureError,
     RuntimeJobMaxTimeoutError,
@@ -103,7 +104,7 @@ class Service:
     def _login(self) -> None:
         refuse_changed_client()
         self._service = QiskitRuntimeService()
-        self._devices: dict[str, Any] = {}
+        self._devices: dict[tuple[str, bool], Any] = {}
         self._jobs: dict[str, Any] = {}
         self._batches: dict[str, Batch] = {}
 
@@ -156,20 +157,31 @@ class Service:
         url = self._ask("logging in at IBM", lambda: self._service.active_account().get("url"))
         return urlsplit(str(url)).hostname or "unknown"
 
-    def _device(self, name: str) -> Any:
-        if name not in self._devices:
+    def _device(self, name: str, *, fractional: bool = False) -> Any:
+        if (name, fractional) not in self._devices:
             try:
-                self._devices[name] = self._service.backend(name)
+                self._devices[name, fractional] = self._service.backend(name, use_fractional_gates=fractional)
+            except IBMInputValueError:
+                if not fractional:
+                    raise
+                raise RefusedError(f"{name} has no fractional gates; leave fractional out") from None
             except QiskitBackendNotFoundError:
                 # The client swallows why it could not list its devices; this request says why.
                 self._service.usage()
                 known = ", ".join(sorted(backend.name for backend in self._service.backends()))
                 raise RefusedError(f"this IBM account has no device {name}; it has {known or 'none'}") from None
-        return self._devices[name]
+        return self._devices[name, fractional]
 
-    def calibrated(self, name: str) -> Device:
-        """A device with its calibration of this moment; raises :class:`BackendError` where the account has none."""
-        return self._ask(f"reading the calibration of {name}", lambda: device_of(self._device(name), name))
+    def calibrated(self, name: str, *, fractional: bool = False) -> Device:
+        """A device with its calibration of this moment; raises :class:`BackendError` where the account has none.
+
+        With ``fractional`` its gates of any angle are among its gates; :class:`RefusedError` where it has none.
+        """
+
+        def read() -> Device:
+            return device_of(self._device(name, fractional=fractional), name)
+
+        return self._ask(f"reading the calibration of {name}", read)
 
     def rep_delay(self, name: str) -> RepDelay:
         """Pause between two executions that a device states: its default and its range."""
@@ -209,11 +221,11 @@ class Service:
         left = usage.get("usage_remaining_seconds")
         return None if left is None else float(left)
 
-    def check_circuit(self, device: str, circuit: QuantumCircuit) -> None:
+    def check_circuit(self, device: str, circuit: QuantumCircuit, *, fractional: bool = False) -> None:
         """Check as the service would, only before the queue; raises :class:`BackendError` naming the fault."""
 
         def check() -> None:
-            backend = self._device(device)
+            backend = self._device(device, fractional=fractional)
             validate_isa_circuits([circuit], backend.target)
             validate_rzz_pubs([EstimatorPub.coerce((circuit, [], np.zeros(len(circuit.parameters))))])
             try:
@@ -275,7 +287,8 @@ class Service:
         """
 
         def send() -> str:
-            mode = self._device(device) if batch_id is None else self._batch(batch_id)
+            plain = self._device(device, fractional=options.fractional)
+            mode = plain if batch_id is None else self._batch(batch_id)
             self._make_safe(self._device(device))
             estimator = Estimator(mode, estimator_options(options, tags, max_execution_seconds))
             try:
@@ -300,7 +313,8 @@ class Service:
 
         def send() -> str:
             self._make_safe(self._device(device))
-            estimator = Estimator(self._device(device), estimator_options(options, tags, max_execution_seconds))
+            mode = self._device(device, fractional=options.fractional)
+            estimator = Estimator(mode, estimator_options(options, tags, max_execution_seconds))
             try:
                 job = estimator.run([pub], dry_run=True)
             except QiskitBackendNotFoundError:

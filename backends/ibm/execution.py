@@ -363,7 +363,8 @@ class _Execution:
     def check_circuit(self) -> None:
         """Check the circuit as the service would, once, before anything is sent."""
         if not self.checked:
-            self.service.check_circuit(self.task.device, self.task.circuit)
+            fractional = self.task.options.fractional
+            self.service.check_circuit(self.task.device, self.task.circuit, fractional=fractional)
             self.checked = True
 
     def send(self, row: JobRow) -> None:

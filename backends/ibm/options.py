@@ -71,6 +71,8 @@ class HardwareOptions:
     """Which gates are folded where a factor folds only some: random ones (None), the first or the last."""
     dd_schedule: DecouplingSchedule | None = None
     """When gates run between which idle time is decoupled: as late (None) or as soon as possible."""
+    fractional: bool = False
+    """Gates of any angle, such as rx, where the device has them; not with twirled gates, nor with decoupling."""
 
     def __post_init__(self) -> None:
         if self.shots < 1:
@@ -91,6 +93,7 @@ class HardwareOptions:
                 object.__setattr__(self, name, tuple(getattr(self, name)))
         self._refuse_unused()
         self._refuse_extrapolation()
+        self._refuse_fractional()
         if self.mitigates_readout and self.twirl_measure is False:
             raise BackendError(
                 "mitigation of readout error needs twirled measurements: leave measurement twirling on, or turn "
@@ -124,6 +127,18 @@ class HardwareOptions:
         if self.dd_schedule is not None and self.dynamical_decoupling is None:
             raise BackendError(
                 f"dd_schedule = {self.dd_schedule}: nothing is decoupled; name a sequence (dd=XY4), or leave it out"
+            )
+
+    def _refuse_fractional(self) -> None:
+        if self.fractional and self.twirls_gates:
+            raise BackendError(
+                f"fractional gates cannot be twirled, and at resilience {self.resilience} gates are: take resilience 0 "
+                f"or 1 without gate twirling, or leave fractional gates out"
+            )
+        if self.fractional and self.dynamical_decoupling is not None:
+            raise BackendError(
+                f"fractional gates and dynamical decoupling ({self.dynamical_decoupling}) are not offered together; "
+                f"leave one of them out"
             )
 
     def _refuse_extrapolation(self) -> None:

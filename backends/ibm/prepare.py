@@ -60,14 +60,15 @@ def prepare(
     for k, observable in enumerate(program.observables):
         if not observable.coeffs.any():
             raise BackendError(f"observable {k} is zero on what the circuit leaves: leave it out, it needs no device")
-    device = service.calibrated(str(name.device))
-    options, rep_delay = name.options or HardwareOptions(), service.rep_delay(device.name)
+    options = name.options or HardwareOptions()
+    device = service.calibrated(str(name.device), fractional=options.fractional)
+    rep_delay = service.rep_delay(device.name)
     rep_delay.chosen(options.rep_delay_us, device.name)
     asked = None if name.references == "auto" else name.references
     compiled = place_copies(program, device, copies=name.copies, seed=seed, samples=samples, references=asked)
     if not compiled.circuit.parameters:
         raise BackendError("the circuit has no parameters left after translation: there is nothing to run in a batch")
-    service.check_circuit(device.name, compiled.circuit)
+    service.check_circuit(device.name, compiled.circuit, fractional=options.fractional)
     copies = len(compiled.copies)
     references = references_for(samples, copies) if asked is None else asked
     arrangement = arrange(samples, copies, references=references, seed=seed)

@@ -123,6 +123,10 @@ def show(
         seed = opened.experiment().seed if full.seed is None else full.seed
         asked = full.options or HardwareOptions()
         delay.chosen(asked.rep_delay_us, device.name)
+        if asked.fractional and parsed.kind == "fake":
+            raise UserError(f"{name}: the stored calibration is used without fractional gates; ask for ibm_… instead")
+        if asked.fractional:
+            device = _live(str(parsed.device), fractional=True)[0]
         shared = None if full.references == "auto" else full.references
         compiled: HardwareCircuit = place_copies(
             circuit_of(opened), device, copies=full.copies, seed=seed, samples=images, references=shared
@@ -170,12 +174,12 @@ def _account_devices() -> list[_Seen]:
     return found
 
 
-def _live(name: str) -> tuple[Device, RepDelay, float | None, int]:
+def _live(name: str, *, fractional: bool = False) -> tuple[Device, RepDelay, float | None, int]:
     """A device as its service describes it now, its delay between executions, the remaining quota, and its queue."""
     from backends.ibm.client import Service
 
     service = Service()
-    device, delay = service.calibrated(name), service.rep_delay(name)
+    device, delay = service.calibrated(name, fractional=fractional), service.rep_delay(name)
     return device, delay, service.remaining_seconds(), service.queue(name)
 
 

@@ -149,6 +149,13 @@ def evaluate(
             metavar="alap|asap", help="When gates run where idle time is decoupled.", rich_help_panel=HARDWARE
         ),
     ] = None,
+    fractional: Annotated[
+        bool | None,
+        typer.Option(
+            help="Gates of any angle, where the device has them; not with twirled gates, nor with --dd.",
+            rich_help_panel=HARDWARE,
+        ),
+    ] = None,
     price: Annotated[
         float | None,
         typer.Option(
@@ -205,6 +212,7 @@ def evaluate(
         zne_extrapolator=zne_extrapolator,
         zne_amplifier=zne_amplifier,
         dd_schedule=dd_schedule,
+        fractional=fractional,
     )
     submission = Submission(
         yes, dry_run, detach, max_quantum_seconds, reference_chunk, repeat, price, dry_run_at_service

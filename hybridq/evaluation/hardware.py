@@ -46,7 +46,7 @@ FloatArray = NDArray[np.float64]
 
 NOT_IN_THE_NAME = ("reference_chunk", "max_quantum_seconds", "price_per_second", "seconds_per_circuit")
 """Settings of the section ``hardware`` that results do not depend on."""
-LEFT_OUT = {("copies", "auto"), ("dd", "none"), ("references", "auto")}
+LEFT_OUT = {("copies", "auto"), ("dd", "none"), ("references", "auto"), ("fractional", "off")}
 """Settings that a name does not spell out."""
 
 INPUTS = "inputs.npz"

@@ -72,6 +72,26 @@ def test_a_job_without_mitigation_gives_the_noisy_values_of_the_device(
     assert all(KEY not in authorization for *_, authorization in service.requests)
 
 
+def test_fractional_gates_are_placed_checked_and_run(service: Loopback, tmp_path: Path) -> None:
+    program = random_program(21, 2, gates=6)
+    inputs, weights = random_angles(program, 2, 3)
+    name = "ibm_torino:shots=4000,resilience=0,copies=1"
+    done = evaluate(f"{name},fractional=on", program, inputs, weights, tmp_path / "e", key="1" * 16)
+    assert "rx" in done.prepared.compiled.circuit.count_ops()
+    exact = statevector_values(program, inputs, weights)
+    assert np.abs(done.collected.values - exact).max() < 0.25
+    plain = evaluate(name, program, inputs, weights, tmp_path / "p", key="2" * 16)
+    assert "rx" not in plain.prepared.compiled.circuit.count_ops()
+
+
+@pytest.mark.parametrize("service", [{"device": "sherbrooke"}], indirect=True)
+def test_a_device_without_fractional_gates_is_refused(service: Loopback, tmp_path: Path) -> None:
+    program = random_program(21, 2, gates=4)
+    with pytest.raises(BackendError, match="ibm_sherbrooke has no fractional gates; leave fractional out"):
+        evaluate("ibm_sherbrooke:shots=64,resilience=0,fractional=on", program, *random_angles(program, 2, 2), tmp_path)
+    assert service.jobs == {}
+
+
 @pytest.mark.parametrize(("resilience", "circuits", "executions"), [(1, 2 * 32 + 32, 3 * 1024), (2, 7 * 32, 7 * 1024)])
 def test_the_shots_asked_for_are_the_shots_sent_and_the_plan_counts_what_the_client_sends(
     service: Loopback, tmp_path: Path, resilience: int, circuits: int, executions: int

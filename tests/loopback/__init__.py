@@ -17,6 +17,7 @@ What it does not model
 - Time: a job takes as long as Aer takes and ``run_seconds``; charged are 2 s a sub-job, what a circuit is set to cost
   and 250 µs an execution, whatever the circuit's duration. Failed and cancelled jobs are charged nothing, jobs over
   their time limit just the limit.
+- Fractional gates: rx alone, where the stored calibration has its errors.
 - Dry runs: every device has a ``mock_`` twin, whose jobs give random bits, cost nothing and are checked for nothing
   but that they can be read.
 - Queues: one device, one job at a time, first come first served; batches have no precedence and do not expire.

@@ -22,6 +22,7 @@ import qiskit_ibm_runtime.fake_provider
 from backends.devices import Device, stored_device
 from loopback.execution import Execution, run_program
 from loopback.faults import Fault, Faults, RefusedError
+from loopback.fractional import device_with_rx, with_rx
 from loopback.http import CRN, DIRECT, PREFIX, Request, handler_of
 from loopback.jobs import EXECUTION_SECONDS, JOB_SECONDS, PENDING, Batch, Job, Store, timestamp
 
@@ -99,8 +100,9 @@ class Loopback:
         for full, name in zip(self.devices, devices, strict=True):
             stored = Path(qiskit_ibm_runtime.fake_provider.__file__).parent / "backends" / name
             configuration = json.loads((stored / f"conf_{name}.json").read_text())
-            self.configurations[full] = {**configuration, "backend_name": full}
             self.calibrations[full] = json.loads((stored / f"props_{name}.json").read_text())
+            configuration = with_rx(configuration, self.calibrations[full])
+            self.configurations[full] = {**configuration, "backend_name": full}
             self.configurations[f"mock_{name}"] = {**configuration, "backend_name": f"mock_{name}"}
             self.calibrations[f"mock_{name}"] = self.calibrations[full]
         self._store = Store(folder)
@@ -355,7 +357,8 @@ class Loopback:
     def _execute(self, job: Job, seed: int | None) -> None:
         try:
             mock = job.backend in self.mocks
-            device = self.devices[self.mocks.get(job.backend, job.backend)]
+            name = self.mocks.get(job.backend, job.backend)
+            device = device_with_rx(self.devices[name], self.calibrations[name])
             done = run_program(job.params, device, "counterfeit" if mock else self.execution, seed)
             job.circuits, job.executions, job.result = done.circuits, done.executions, done.result
             job.state = "Completed"
