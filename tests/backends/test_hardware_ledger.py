@@ -15,6 +15,7 @@ import pytest
 
 from backends.errors import BackendError
 from backends.ibm.ledger import Ledger, default_path
+from backends.ibm.plan import charges_of
 
 KEY = "0123456789abcdef"
 OPEN = """
@@ -52,6 +53,21 @@ def test_a_job_is_followed_from_its_intent_to_its_end(ledger: Ledger) -> None:
     ]
     assert ledger.latest(KEY) == {1: again}
     assert ledger.job(row.tag).updated >= row.created
+
+
+def test_from_five_charged_jobs_on_it_is_said_how_estimates_came_out(ledger: Ledger) -> None:
+    for number in range(5):
+        assert charges_of(ledger, "crn:a") is None
+        row = ledger.intend(KEY, number, digest="d", estimated_seconds=10)
+        ledger.update(row.tag, state="done", job_id=f"j{number}", instance="crn:a", charged_seconds=8)
+    for state, charged, instance in (("failed", 2.0, "crn:a"), ("done", None, "crn:a"), ("done", 99.0, "crn:b")):
+        row = ledger.intend(KEY, 9, digest="d", estimated_seconds=10)
+        ledger.update(row.tag, state=state, job_id=f"j-{state}-{charged}", instance=instance, charged_seconds=charged)
+    found = charges_of(ledger, "crn:a")
+    assert found is not None
+    assert found.sentence == (
+        "5 jobs of this account were estimated at 50.0 s and charged 40.0 s (0.80 of the estimate)"
+    )
 
 
 def test_a_tag_has_one_job_and_any_number_of_surplus_ones(ledger: Ledger) -> None:

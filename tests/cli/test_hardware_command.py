@@ -206,6 +206,35 @@ def test_options_reach_the_wire_and_the_record(run: Path, server: Loopback, hybr
     assert record["hardware"]["drift"]["rms"] < 0.2  # type: ignore[index]
 
 
+def test_newer_options_reach_the_wire_from_the_configuration_and_have_their_price(
+    run: Path, server: Loopback, hybridq: Command
+) -> None:
+    configure(
+        run,
+        "{shots: 320, resilience: 2, randomizations: 16, twirl_strategy: active, zne_factors: [1, 2], "
+        "zne_extrapolator: [linear], rep_delay: 50, references: 1, copies: 1, price_per_second: 1.5}",
+    )
+    command = ("evaluate", run, "--backend", "ibm_torino", "--limit", 4)
+    plan = hybridq(*command, "--price", 2, "--dry-run").out
+    assert "ibm_torino:shots=320,resilience=2,copies=1,rep_delay=50,references=1,randomizations=16" in "".join(
+        plan.split("\n")
+    ).replace(" ", "")
+    assert "at 2 a second" in plan
+    assert "50 µs of delay" in plan
+    assert hybridq(*command, "--yes").code == 0
+    record = record_of(the_evaluation(run))
+    settled = record["hardware"]["options"]  # type: ignore[index]
+    assert settled["execution"]["rep_delay"] == pytest.approx(50e-6)
+    assert (settled["twirling"]["num_randomizations"], settled["twirling"]["strategy"]) == (16, "active")
+    assert tuple(settled["resilience"]["zne"]["noise_factors"]) == (1, 2)
+    (job,) = server.jobs.values()
+    assert job.executions == (4 * 2 + 1) * 320
+    assert job.params["options"]["rep_delay"] == pytest.approx(50e-6)
+    wrong = ("--rep-delay", 5000, "--repeat", "b")
+    assert "rep_delay = 5000 µs: ibm_torino takes 0 to " in hybridq.refused(*command, *wrong, "--yes")
+    assert len(server.jobs) == 1
+
+
 def test_a_server_on_this_machine_is_called_simulated_everywhere(run: Path, server: Loopback, hybridq: Command) -> None:
     done = hybridq("evaluate", run, *PLAIN, "--limit", 6, "--yes")
     assert "no service of IBM's" in done.out
