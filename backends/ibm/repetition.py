@@ -29,6 +29,12 @@ class RepDelay:
     stated: bool = False
     """False: the device states no default, and :data:`USUAL_SECONDS` is assumed."""
 
+    def takes(self, microseconds: float) -> bool:
+        """Whether a delay is in the range."""
+        if self.low is None or self.high is None:
+            return False
+        return self.low * 1e6 - 1e-6 <= microseconds <= self.high * 1e6 + 1e-6
+
     def chosen(self, microseconds: float | None, device: str) -> float:
         """Return the delay in seconds, the default without a wish; raises :class:`BackendError` outside the range."""
         if microseconds is None:
@@ -37,7 +43,7 @@ class RepDelay:
             raise BackendError(
                 f"rep_delay = {microseconds:g}: {device} states no range of repetition delays; leave rep_delay out"
             )
-        if not self.low * 1e6 - 1e-6 <= microseconds <= self.high * 1e6 + 1e-6:
+        if not self.takes(microseconds):
             raise BackendError(
                 f"rep_delay = {microseconds:g} µs: {device} takes {self.low * 1e6:g} to {self.high * 1e6:g} µs "
                 f"(default {self.default * 1e6:g})"

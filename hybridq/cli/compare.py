@@ -126,8 +126,10 @@ def compare(
 def companions(run: Run, name: str) -> list[str]:
     """What an IBM device is to be judged by; nothing for other backends.
 
-    For ``ibm_kingston:shots=1024``: ``aer``, ``aer:shots=1024``, ``fake_kingston``, ``ibm_kingston@noise``.
+    For ``ibm_kingston:shots=1024``: ``aer``, ``aer:shots=1024``, ``fake_kingston``, ``ibm_kingston@noise``. Where it
+    has a repetition delay of its own, the last two have it too; the stored one only within its range.
     """
+    from backends.ibm.repetition import stored_rep_delay
     from backends.names import parse_name, stored_devices
 
     if parse_name(name).kind != "ibm":
@@ -139,4 +141,9 @@ def companions(run: Run, name: str) -> list[str]:
     device = str(full.device)
     stored = device.replace("ibm_", "fake_", 1)
     found = ["aer", f"aer:shots={full.options.circuit_shots}"]
-    return [*found, *([stored] if stored in stored_devices() else []), f"{device}@noise"]
+    wait = full.options.rep_delay_us
+    delay = "" if wait is None else f":rep_delay={wait:g}"
+    if stored in stored_devices():
+        takes_it = wait is not None and stored_rep_delay(stored.removeprefix("fake_")).takes(wait)
+        found.append(f"{stored}{delay}" if takes_it else stored)
+    return [*found, f"{device}@noise{delay}"]

@@ -233,7 +233,8 @@ def write_comparison(comparison: Comparison, run: Path) -> None:
 
 def noise_model(evaluation: SavedEvaluation, others: Sequence[SavedEvaluation]) -> SavedEvaluation | None:
     """Of the other evaluations the one that simulates the device of this one: its calibration of the moment
-    (``ibm_kingston@noise``) before the stored one (``fake_kingston``), exact before sampled."""
+    (``ibm_kingston@noise``) before the stored one (``fake_kingston``), the same repetition delay before another one,
+    exact before sampled."""
     hardware = evaluation.record.get("hardware")
     if hardware is None:
         return None
@@ -241,7 +242,12 @@ def noise_model(evaluation: SavedEvaluation, others: Sequence[SavedEvaluation]) 
     names = (f"{device}@noise", device.replace("ibm_", "fake_", 1))
     plain = [e for e in sorted(others, key=order) if e.intervention is None and not _scaled(e)]
     found = [e for name in names for e in plain if _base(e) == name]
-    return min(found, key=lambda e: (names.index(_base(e)), e.record.get("shots") is not None), default=None)
+    delay = evaluation.record.get("options", {}).get("rep_delay_us")
+
+    def rank(e: SavedEvaluation) -> tuple[int, bool, bool]:
+        return names.index(_base(e)), e.record.get("rep_delay_us") != delay, e.record.get("shots") is not None
+
+    return min(found, key=rank, default=None)
 
 
 def error_parts(

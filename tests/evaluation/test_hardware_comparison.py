@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from backends.ibm.results import Drift
+from hybridq.cli.compare import companions
 from hybridq.config import parse_experiment
 from hybridq.evaluation.compare import Comparison, compare_evaluations, hardware_sentences, root
 from hybridq.evaluation.hardware import complete_name, drift_record, is_imitation
@@ -47,6 +48,37 @@ def compared(save_evaluation: SaveEvaluation) -> Comparison:
             sampled(save_evaluation("ibm_torino", "hardware", quantum_seconds=8.0, **hardware()), 0.08),
         ]
     )
+
+
+def test_the_model_of_a_device_has_its_repetition_delay(save_evaluation: SaveEvaluation) -> None:
+    with_delay = {"options": {"rep_delay_us": 50.0}, **hardware()}
+    compared = compare_evaluations(
+        [
+            save_evaluation("aer", "noiseless"),
+            save_evaluation("ibm_torino@noise", "simulated device", shift=0.05),
+            save_evaluation("ibm_torino@noise:rep_delay=50", "simulated device", shift=0.06, rep_delay_us=50.0),
+            sampled(save_evaluation("ibm_torino:rep_delay=50", "hardware", quantum_seconds=8.0, **with_delay), 0.08),
+        ]
+    )
+    parts = compared.backends[-1].error_parts
+    assert parts is not None
+    assert parts.model == "ibm_torino@noise:rep_delay=50"
+
+
+def test_a_device_is_judged_by_simulations_of_its_own_delay(tmp_path: Path) -> None:
+    run = create_run(tmp_path, parse_experiment("{name: t, data: {source: synthetic}}"))
+    assert companions(run, "ibm_kingston:shots=320") == [
+        "aer",
+        "aer:shots=320",
+        "fake_kingston",
+        "ibm_kingston@noise",
+    ]
+    assert companions(run, "ibm_kingston:shots=320,rep_delay=50")[2:] == [
+        "fake_kingston:rep_delay=50",
+        "ibm_kingston@noise:rep_delay=50",
+    ]
+    assert companions(run, "ibm_miami:shots=320,rep_delay=50")[2:] == ["fake_miami", "ibm_miami@noise:rep_delay=50"]
+    assert companions(run, "fake_kingston") == []
 
 
 def test_the_error_is_split_into_shot_noise_the_model_and_the_rest(compared: Comparison) -> None:
