@@ -113,7 +113,7 @@ def plan_table(title: str, plan: Plan, patches: Sequence[Patch], images: str) ->
     errors = [patch.expected_error for patch in patches]
     expected = f"{min(errors):.3f}" if len(errors) == 1 else f"{min(errors):.3f} to {max(errors):.3f}"
     repeated = ", the first one repeated at the end" if any(chunk.reference for chunk in plan.chunks) else ""
-    on_all = f", {plan.references} images on all of them" if plan.references else ""
+    on_all = f", {plan.references} image{'s' * (plan.references > 1)} on all of them" if plan.references else ""
     table.add_row("images", images)
     table.add_row("copies of the circuit", f"{plan.copies}{on_all}")
     table.add_row("expected error of ⟨Z⟩", f"{expected} by the calibration, unmitigated")
