@@ -17,7 +17,7 @@ import pandas as pd
 from hybridq.evaluation.evaluate import evaluate, plan_evaluation
 from hybridq.files import whole
 from hybridq.runs import Run, open_run
-from hybridq.studies.statistics import interval_over_seeds
+from hybridq.statistics.significance import interval_over_seeds
 
 SETS = {"P-ADSD": ("controls", "padsd"), "A-DSSS": ("adsss", "adsss:fold=0")}
 """The study whose cells were trained on a set, and the set as a source."""

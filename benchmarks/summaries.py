@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hybridq.statistics.significance import interval_over_seeds
 from hybridq.studies.comparisons import PairedTest
-from hybridq.studies.statistics import interval_over_seeds
 from hybridq.studies.table import UNKNOWN, Part, SettingTable, seconds, signed
 
 RESULTS = Path("docs/results")

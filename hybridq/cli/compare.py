@@ -66,7 +66,7 @@ def compare(
         raise UserError(f"--repeat is for IBM hardware (ibm_…), and none of {', '.join(backend)} is")
     for name in backend:
         parse_name(name)
-    from hybridq.evaluation.operating_point import parse_rule
+    from hybridq.statistics.operating_point import parse_rule
 
     rule = None if threshold is None else parse_rule(threshold)
     if rule is not None and split == "validation":

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from hybridq.evaluation.operating_point import Point, Rule
-    from hybridq.evaluation.statistics import Interval
     from hybridq.runs import Run
+    from hybridq.statistics.intervals import Interval
+    from hybridq.statistics.operating_point import Point, Rule
 
 
 def evaluate_validation(run: Run, *, asked: bool) -> None:
@@ -25,8 +25,8 @@ def evaluate_validation(run: Run, *, asked: bool) -> None:
     Without two classes, or where the images are gone, there is no threshold to choose: that is an error where a
     threshold was asked for, and else is said where it could be expected.
     """
-    from hybridq.evaluation.operating_point import validations
     from hybridq.evaluation.saved import read_evaluations
+    from hybridq.statistics.operating_point import validations
 
     if len(run.classes()) != 2 or run.task() == "multi-label":
         if asked:
@@ -49,9 +49,9 @@ def evaluate_validation(run: Run, *, asked: bool) -> None:
 def compare_at_threshold(run: Run, folders: Sequence[Path], rule: Rule) -> None:
     """Sensitivity and specificity of evaluations of the same images at one threshold: a table, and
     operating_point.json in the run folder."""
-    from hybridq.evaluation.operating_point import RATES, operating_point, validations
     from hybridq.evaluation.saved import read_evaluation, read_evaluations
     from hybridq.files import write_json
+    from hybridq.statistics.operating_point import RATES, operating_point, validations
 
     evaluations = [read_evaluation(folder) for folder in folders]
     found = operating_point(evaluations, validations(read_evaluations(run.folder)), rule, run.experiment().seed)
@@ -79,7 +79,7 @@ def _interval(found: Interval) -> str:
 
 
 def _change(point: Point, rate: str) -> str:
-    from hybridq.evaluation.statistics import signed, verdict_of
+    from hybridq.statistics.intervals import signed, verdict_of
 
     if point.changes is None:
         return "–"

@@ -72,7 +72,7 @@ def _show(cells: pd.DataFrame, thresholds: pd.DataFrame, studied: list[StudiedRu
     from rich.table import Column, Table
 
     from hybridq.cli.console import announce, console
-    from hybridq.evaluation.statistics import signed
+    from hybridq.statistics.intervals import signed
 
     exact = cells[cells["shots"].isna() & cells["seed_transpiler"].isna() & (cells["layout"] == "best")]
     for run in dict.fromkeys(cells["run"]):

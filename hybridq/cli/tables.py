@@ -13,7 +13,7 @@ from rich.table import Column, Table
 from hybridq.cli.console import console
 from hybridq.evaluation.compare import ComparedBackend, Comparison, hardware_sentences, root
 from hybridq.evaluation.saved import read_evaluation
-from hybridq.evaluation.statistics import Interval, LabelMetrics
+from hybridq.statistics.intervals import Interval, LabelMetrics
 
 if TYPE_CHECKING:
     from backends.ibm.circuit import Patch

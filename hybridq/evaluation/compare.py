@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 
 from hybridq.errors import UserError
-from hybridq.evaluation.bootstrap import draw, group_codes
 from hybridq.evaluation.interventions import Replacement, replacements
 from hybridq.evaluation.saved import SavedEvaluation, order, read_evaluation, sampling
-from hybridq.evaluation.statistics import Interval, proportion_with_interval, verdict_of
 from hybridq.files import whole, write_json
+from hybridq.statistics.bootstrap import draw, group_codes
+from hybridq.statistics.intervals import Interval, proportion_with_interval, verdict_of
 
 _PLAIN = ("shots", "depth", "two_qubit_gates", "seconds", "quantum_seconds", "quantum_seconds_per_image")
 _PARTS = ("shot_noise", "predicted", "rest", "from_model")

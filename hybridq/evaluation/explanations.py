@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from hybridq.data.images import Images
 from hybridq.data.transforms import to_float
-from hybridq.evaluation.metrics import FloatArray, IntArray
 from hybridq.evaluation.selection import Selection
-from hybridq.evaluation.tasks import task_named
 from hybridq.files import write_json
 from hybridq.models import Classifier
+from hybridq.statistics.metrics import FloatArray, IntArray
+from hybridq.statistics.tasks import task_named
 
 MISTAKES: Final = 8
 RIGHT: Final = 4

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from hybridq.evaluation.metrics import IntArray
 from hybridq.evaluation.saved import SavedEvaluation
-from hybridq.evaluation.statistics import NO_DIFFERENCE, Interval, proportion_with_interval, signed, verdict_of
+from hybridq.statistics.intervals import NO_DIFFERENCE, Interval, proportion_with_interval, signed, verdict_of
+from hybridq.statistics.metrics import IntArray
 
 INTERVENTIONS: Final = {"mean": "q at its training mean", "shuffle": "q shuffled"}
 """``mean``: by its mean over the training images on the noiseless simulator; ``shuffle``: by that of another image of

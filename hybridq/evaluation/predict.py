@@ -27,10 +27,10 @@ from hybridq.data.transforms import to_float
 from hybridq.errors import UserError
 from hybridq.evaluation.evaluate import NOISELESS, circuit_of, expectations
 from hybridq.evaluation.images import Progress
-from hybridq.evaluation.tasks import task_named
 from hybridq.models.objective import objective_of
 from hybridq.models.saved import has_circuit, load_model
 from hybridq.runs import Run
+from hybridq.statistics.tasks import task_named
 
 BATCH: Final = 256
 """Images in memory at once, those that wait in decoding processes apart."""

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from hybridq.errors import UserError
-from hybridq.evaluation.metrics import FloatArray, IntArray
-from hybridq.evaluation.statistics import EvaluatedMetrics
-from hybridq.evaluation.tasks import Task, task_named
+from hybridq.statistics.intervals import EvaluatedMetrics
+from hybridq.statistics.metrics import FloatArray, IntArray
+from hybridq.statistics.tasks import Task, task_named
 
 FILES = ("predictions.csv", "expectations.npz", "record.json", "metrics.json")
 KINDS = ("noiseless", "sampled", "noise model", "simulated device", "hardware")

@@ -13,7 +13,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from hybridq.evaluation.compare import Comparison, ErrorParts, compare, device_sentences, root
-from hybridq.evaluation.operating_point import Rule, validations
 from hybridq.evaluation.saved import SavedEvaluation, read_evaluations, sampling
 from hybridq.reports import figures
 from hybridq.reports.decision import Decisions, decisions
@@ -21,6 +20,7 @@ from hybridq.reports.representation import Representation, representation
 from hybridq.reports.style import Drawn, colour, css_name
 from hybridq.reports.tasks import View, view_of
 from hybridq.runs import Run
+from hybridq.statistics.operating_point import Rule, validations
 
 CLASSICAL_SHARE = 0.01
 """A quantum share below this makes the model classical for every practical purpose."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hybridq.evaluation.calibration import Calibration, calibration
-from hybridq.evaluation.coverage import RiskCoverage, confidence_of, risk_coverage
-from hybridq.evaluation.operating_point import OperatingPoint, Rule, is_binary, operating_point
 from hybridq.evaluation.saved import SavedEvaluation
 from hybridq.reports.decision_figures import reliability, risk_by_coverage
 from hybridq.reports.figures import backend_label
 from hybridq.reports.style import Drawn, colour, css_name
+from hybridq.statistics.calibration import Calibration, calibration
+from hybridq.statistics.operating_point import OperatingPoint, Rule, is_binary, operating_point
+from hybridq.statistics.risk_coverage import RiskCoverage, confidence_of, risk_coverage
 
 KEPT = (1.0, 0.9, 0.8, 0.5)
 """Coverages in the table."""

@@ -13,8 +13,8 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 from sklearn.manifold import TSNE
 
-from hybridq.evaluation.metrics import FloatArray, IntArray
 from hybridq.reports.style import INK, MARKERS, MUTED, RULE, SERIES, WIDTH, colour, styled
+from hybridq.statistics.metrics import FloatArray, IntArray
 
 MOST_POINTS: Final = 400
 """Of more images so many are drawn, chosen with the seed."""

@@ -7,10 +7,6 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from hybridq.evaluation.multilabel import OF_LABELS
-from hybridq.evaluation.operating_point import YOUDEN, Rule
-from hybridq.evaluation.statistics import NO_DIFFERENCE, signed, verdict_of
-from hybridq.evaluation.tasks import task_named
 from hybridq.files import write_text
 from hybridq.reports import content, statements
 from hybridq.reports.decision import KEPT
@@ -21,6 +17,10 @@ from hybridq.reports.noise import noise_results
 from hybridq.reports.spectrum_section import spectrum_drawn
 from hybridq.reports.style import theme_css
 from hybridq.runs import open_run
+from hybridq.statistics.intervals import NO_DIFFERENCE, signed, verdict_of
+from hybridq.statistics.multilabel import OF_LABELS
+from hybridq.statistics.operating_point import YOUDEN, Rule
+from hybridq.statistics.tasks import task_named
 
 
 def write_report(folder: Path, rule: Rule = YOUDEN) -> Path:

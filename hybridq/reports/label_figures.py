@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hybridq.evaluation.saved import SavedEvaluation
-from hybridq.evaluation.statistics import LabelMetrics
 from hybridq.reports.figures import backend_label
 from hybridq.reports.style import MARKERS, MUTED, RULE, WIDTH, colour, key, styled
+from hybridq.statistics.intervals import LabelMetrics
 
 _LEFT = 1.5
 """Inches for the names of the labels."""

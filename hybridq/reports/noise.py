@@ -10,10 +10,10 @@ from typing import Any, Final
 import pandas as pd
 
 from hybridq.errors import UserError
-from hybridq.evaluation.statistics import signed
 from hybridq.reports.noise_figures import NOISELESS, auc_by_strength, auc_change_map
 from hybridq.reports.style import Drawn
 from hybridq.runs import Run
+from hybridq.statistics.intervals import signed
 
 SOURCE_TITLES: Final = {
     "all": "all together",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from hybridq.evaluation.compare import ComparedBackend
-from hybridq.evaluation.statistics import NO_DIFFERENCE, Interval, signed
 from hybridq.reports import figures
 from hybridq.reports.content import Results
 from hybridq.reports.tasks import View
+from hybridq.statistics.intervals import NO_DIFFERENCE, Interval, signed
 
 
 def summary(results: list[Results], view: View) -> list[str]:

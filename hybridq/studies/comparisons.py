@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from hybridq.errors import UserError
-from hybridq.evaluation.bootstrap import draw, group_codes, weighted_auc
-from hybridq.evaluation.metrics import FloatArray, IntArray
-from hybridq.evaluation.statistics import newcombe
-from hybridq.evaluation.tasks import Task, task_named
+from hybridq.statistics.bootstrap import draw, group_codes, weighted_auc
+from hybridq.statistics.intervals import newcombe
+from hybridq.statistics.metrics import FloatArray, IntArray
+from hybridq.statistics.significance import LEVEL, Difference, holm, mcnemar, paired_delong, two_level
+from hybridq.statistics.tasks import Task, task_named
 from hybridq.studies.results import Results
-from hybridq.studies.statistics import LEVEL, Difference, holm, mcnemar, paired_delong, two_level
 from hybridq.studies.study import Study
 
 RESAMPLES = 1000

@@ -15,9 +15,9 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import roc_curve
 
-from hybridq.evaluation.metrics import FloatArray, IntArray
 from hybridq.reports.figures import METRIC_TITLES
 from hybridq.reports.style import DASHES, INK, MARKERS, MUTED, RULE, SHADE, WIDTH, colour, styled
+from hybridq.statistics.metrics import FloatArray, IntArray
 
 LINE = 0.17
 """Inches of a line of a legend."""

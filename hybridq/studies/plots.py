@@ -9,8 +9,8 @@ from dataclasses import replace
 import pandas as pd
 from matplotlib.figure import Figure
 
-from hybridq.evaluation.metrics import IntArray, confusion_matrix
-from hybridq.evaluation.tasks import Task, task_named
+from hybridq.statistics.metrics import IntArray, confusion_matrix
+from hybridq.statistics.tasks import Task, task_named
 from hybridq.studies import figures
 from hybridq.studies.comparisons import Setting, cells_in
 from hybridq.studies.figures import Look

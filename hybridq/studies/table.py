@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from hybridq.evaluation.tasks import task_named
+from hybridq.statistics.significance import LEVEL, interval_over_seeds
+from hybridq.statistics.tasks import task_named
 from hybridq.studies.comparisons import PairedTest, Setting, cells_in, settings_of
 from hybridq.studies.results import Results
-from hybridq.studies.statistics import LEVEL, interval_over_seeds
 from hybridq.studies.study import Study
 
 OVER_SEEDS = "t over seeds"

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hybridq.evaluation.statistics import metrics_with_intervals
+from hybridq.statistics.intervals import metrics_with_intervals
 
 SaveEvaluation = Callable[..., Path]
 

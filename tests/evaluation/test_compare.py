@@ -12,9 +12,9 @@ import pytest
 
 from hybridq.errors import UserError
 from hybridq.evaluation.compare import compare_evaluations, write_comparison
-from hybridq.evaluation.metrics import METRICS
 from hybridq.evaluation.saved import read_evaluations
-from hybridq.evaluation.statistics import NO_DIFFERENCE
+from hybridq.statistics.intervals import NO_DIFFERENCE
+from hybridq.statistics.metrics import METRICS
 
 SaveEvaluation = Callable[..., Path]
 

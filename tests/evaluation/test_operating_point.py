@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybridq.errors import UserError
-from hybridq.evaluation.bootstrap import draw
-from hybridq.evaluation.operating_point import (
+from hybridq.evaluation.saved import read_evaluation
+from hybridq.statistics.bootstrap import draw
+from hybridq.statistics.operating_point import (
     YOUDEN,
     OperatingPoint,
     Rule,
@@ -24,7 +25,6 @@ from hybridq.evaluation.operating_point import (
     parse_rule,
     validations,
 )
-from hybridq.evaluation.saved import read_evaluation
 
 SaveEvaluation = Callable[..., Path]
 RULES = (YOUDEN, parse_rule("sensitivity=0.8"), parse_rule("sensitivity=1"), parse_rule("cost=10:1"))

@@ -14,7 +14,7 @@ from PIL import Image
 from studied import write_explanations, write_studies
 
 from hybridq.config import dump_experiment, parse_experiment
-from hybridq.evaluation.tasks import task_named
+from hybridq.statistics.tasks import task_named
 
 # kind, shots, and the factor by which noise shrinks ⟨Z⟩; any other name is a noise model.
 BACKENDS: dict[str, tuple[str, int | None, float]] = {

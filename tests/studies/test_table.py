@@ -12,8 +12,8 @@ import pytest
 from tiny import quietly
 
 from hybridq.errors import UserError
-from hybridq.evaluation.metrics import compute_metrics
-from hybridq.evaluation.tasks import task_named
+from hybridq.statistics.metrics import compute_metrics
+from hybridq.statistics.tasks import task_named
 from hybridq.studies import comparisons
 from hybridq.studies.comparisons import PairedTest, compare_models, settings_of
 from hybridq.studies.documents import latex, markdown, write_tables

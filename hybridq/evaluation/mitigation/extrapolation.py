@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from hybridq.evaluation.metrics import FloatArray
+from hybridq.statistics.metrics import FloatArray
 
 Extrapolation = Literal["linear", "exponential"]
 

@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 
 from backends.contract import CircuitProgram
-from hybridq.evaluation.metrics import FloatArray
 from hybridq.models.objective import objective_of
 from hybridq.models.saved import load_model
 from hybridq.quantum.engine import compile_program
 from hybridq.runs import Run
+from hybridq.statistics.metrics import FloatArray
 
 
 def noiseless_values(program: CircuitProgram, angles: FloatArray, weights: FloatArray) -> FloatArray:

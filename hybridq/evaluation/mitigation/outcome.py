@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hybridq.evaluation.metrics import FloatArray
 from hybridq.evaluation.mitigation.device import SimulatedDevice
 from hybridq.evaluation.mitigation.learned import fit_correction
 from hybridq.evaluation.mitigation.methods import Method
+from hybridq.statistics.metrics import FloatArray
 
 
 @dataclass

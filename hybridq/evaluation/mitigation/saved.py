@@ -15,7 +15,6 @@ import pandas as pd
 from hybridq.errors import UserError
 from hybridq.evaluation.evaluate import circuit_of, compute_angles
 from hybridq.evaluation.images import Progress
-from hybridq.evaluation.metrics import FloatArray
 from hybridq.evaluation.mitigation.learned import fit_correction
 from hybridq.evaluation.mitigation.methods import NONE, Method
 from hybridq.evaluation.mitigation.noiseless import decision, noiseless_values
@@ -26,6 +25,7 @@ from hybridq.evaluation.selection import Selection, folder_name, key_of
 from hybridq.files import whole, write_json
 from hybridq.models.objective import objective_of
 from hybridq.runs import Run
+from hybridq.statistics.metrics import FloatArray
 
 LEARNED = Method(learned=True)
 

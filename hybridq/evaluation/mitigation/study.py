@@ -25,18 +25,18 @@ from backends.record import versions
 from hybridq.errors import UserError
 from hybridq.evaluation.evaluate import circuit_of, compute_angles
 from hybridq.evaluation.images import Progress, locate
-from hybridq.evaluation.metrics import FloatArray
 from hybridq.evaluation.mitigation.device import SimulatedDevice
 from hybridq.evaluation.mitigation.methods import CALIBRATION_CIRCUITS, methods_for
 from hybridq.evaluation.mitigation.noiseless import decision, noiseless_values
 from hybridq.evaluation.mitigation.outcome import repeat
 from hybridq.evaluation.mitigation.table import RECORD, TABLE, table_of
 from hybridq.evaluation.selection import Selection, choose_images, folder_name, key_of, weights_digest
-from hybridq.evaluation.tasks import task_named
 from hybridq.files import check_folder, whole, write_json
 from hybridq.models.objective import objective_of
 from hybridq.quantum.engine.noisy import MAX_QUBITS
 from hybridq.runs import Run
+from hybridq.statistics.metrics import FloatArray
+from hybridq.statistics.tasks import task_named
 
 TRAINING_IMAGES: Final = 32
 """Circuits on which the learned correction is fitted, unless told otherwise."""

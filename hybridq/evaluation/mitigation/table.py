@@ -7,13 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from hybridq.evaluation.metrics import FloatArray
 from hybridq.evaluation.mitigation.comparison import Comparison
 from hybridq.evaluation.mitigation.methods import Method
 from hybridq.evaluation.mitigation.outcome import Outcome
 from hybridq.evaluation.selection import Selection
-from hybridq.evaluation.statistics import Interval
-from hybridq.evaluation.tasks import task_named
+from hybridq.statistics.intervals import Interval
+from hybridq.statistics.metrics import FloatArray
+from hybridq.statistics.tasks import task_named
 
 TABLE, RECORD = "mitigation.csv", "record.json"
 

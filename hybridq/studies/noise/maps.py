@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import NullLocator, PercentFormatter
 
-from hybridq.evaluation.metrics import FloatArray
 from hybridq.reports.style import INK, MUTED, SHADE, WIDTH, colour, styled
+from hybridq.statistics.metrics import FloatArray
 from hybridq.studies.figures import Look
 from hybridq.studies.noise.panels import SOURCE_TITLES, curve, exact, legend, level, panels
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from hybridq.evaluation.bootstrap import draw, group_codes, weighted_auc
-from hybridq.evaluation.metrics import FloatArray, IntArray
-from hybridq.evaluation.operating_point import YOUDEN, choose
-from hybridq.evaluation.statistics import Interval, middle, proportion_with_interval
+from hybridq.statistics.bootstrap import draw, group_codes, weighted_auc
+from hybridq.statistics.intervals import Interval, middle, proportion_with_interval
+from hybridq.statistics.metrics import FloatArray, IntArray
+from hybridq.statistics.operating_point import YOUDEN, choose
 from hybridq.studies.noise.subject import Subject
 
 

@@ -9,8 +9,8 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from hybridq.evaluation.metrics import FloatArray
 from hybridq.runs import Run
+from hybridq.statistics.metrics import FloatArray
 from hybridq.studies.noise.cells import REFERENCE
 from hybridq.studies.noise.saved import SavedCell
 from hybridq.studies.noise.study import StudiedRun

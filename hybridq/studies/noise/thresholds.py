@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from hybridq.evaluation.metrics import FloatArray
+from hybridq.statistics.metrics import FloatArray
 from hybridq.studies.noise.saved import SavedCell
 
 DROPS: Final = (0.01, 0.05)

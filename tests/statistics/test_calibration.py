@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import brier_score_loss
 
-from hybridq.evaluation.calibration import BINS, Calibration, calibration
 from hybridq.evaluation.saved import SavedEvaluation
+from hybridq.statistics.calibration import BINS, Calibration, calibration
 
 
 def saved(labels: np.ndarray, probabilities: np.ndarray, groups: tuple[str, ...] | None = None) -> SavedEvaluation:

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from hybridq.errors import UserError
-from hybridq.evaluation.bootstrap import draw
-from hybridq.evaluation.multilabel import METRICS, OF_LABELS, compute_metrics, defined_labels, resampled_metrics
-from hybridq.evaluation.multilabel_statistics import difference_intervals, metrics_with_intervals
-from hybridq.evaluation.statistics import metrics_with_intervals as binary_metrics
+from hybridq.statistics.bootstrap import draw
+from hybridq.statistics.intervals import metrics_with_intervals as binary_metrics
+from hybridq.statistics.multilabel import METRICS, OF_LABELS, compute_metrics, defined_labels, resampled_metrics
+from hybridq.statistics.multilabel_intervals import difference_intervals, metrics_with_intervals
 
 SCORES = st.integers(0, 10).map(lambda score: score / 10)
 

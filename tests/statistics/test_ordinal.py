@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from hybridq.evaluation.bootstrap import draw
-from hybridq.evaluation.metrics import confusion_matrix
-from hybridq.evaluation.ordinal import compute_metrics, difference_intervals, intervals
+from hybridq.statistics.bootstrap import draw
+from hybridq.statistics.metrics import confusion_matrix
+from hybridq.statistics.ordinal import compute_metrics, difference_intervals, intervals
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=40))

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest, norm
 from sklearn.metrics import roc_auc_score
 
-from hybridq.evaluation.metrics import METRICS
-from hybridq.evaluation.statistics import (
+from hybridq.statistics.intervals import (
     EvaluatedMetrics,
     difference_intervals,
     metrics_with_intervals,
@@ -18,6 +17,7 @@ from hybridq.evaluation.statistics import (
     proportion_with_interval,
     wilson,
 )
+from hybridq.statistics.metrics import METRICS
 
 
 def scored(labels: np.ndarray, separation: float, seed: int = 0) -> np.ndarray:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hybridq.evaluation.metrics import METRICS, FloatArray, IntArray, decide, positive_classes
+from hybridq.statistics.metrics import METRICS, FloatArray, IntArray, decide, positive_classes
 
 RESAMPLES = 2000
 _ELEMENTS_AT_ONCE = 1_000_000
@@ -58,7 +58,7 @@ def draw(
 def resampled_metrics(labels: IntArray, probabilities: FloatArray, weights: NDArray[np.float64]) -> FloatArray:
     """The seven metrics, in the order of ``METRICS``, of resamples given as sample weights (B, N): shape (B, 7).
 
-    Equal to :func:`hybridq.evaluation.metrics.compute_metrics` of the repeated samples, for all resamples together. A
+    Equal to :func:`hybridq.statistics.metrics.compute_metrics` of the repeated samples, for all resamples together. A
     resample without a class gives NaN in its row.
     """
     classes = probabilities.shape[1]

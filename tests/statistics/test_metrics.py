@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from hybridq.errors import UserError
-from hybridq.evaluation.bootstrap import resampled_metrics
-from hybridq.evaluation.metrics import METRICS, compute_metrics, confusion_matrix
+from hybridq.statistics.bootstrap import resampled_metrics
+from hybridq.statistics.metrics import METRICS, compute_metrics, confusion_matrix
 
 ORDER = ("accuracy", "auc", "f1", "precision", "recall", "sensitivity", "specificity")
 

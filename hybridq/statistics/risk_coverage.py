@@ -13,9 +13,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hybridq.evaluation.bootstrap import draw, group_codes
-from hybridq.evaluation.metrics import FloatArray, IntArray
-from hybridq.evaluation.statistics import Interval, interval_about, middle, wilson
+from hybridq.statistics.bootstrap import draw, group_codes
+from hybridq.statistics.intervals import Interval, interval_about, middle, wilson
+from hybridq.statistics.metrics import FloatArray, IntArray
 
 COVERAGES: Final = np.round(np.arange(1.0, 0.09, -0.02), 2)
 """Where the curve is computed, from all images down to a tenth."""

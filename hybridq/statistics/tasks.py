@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from hybridq.data.drawing import draw_by_class, draw_by_labels
 from hybridq.errors import UserError
-from hybridq.evaluation import multilabel, multilabel_statistics, ordinal, statistics
-from hybridq.evaluation.metrics import METRICS, FloatArray, IntArray, decide, positive_classes
-from hybridq.evaluation.statistics import EvaluatedMetrics, Interval
+from hybridq.statistics import intervals as statistics
+from hybridq.statistics import multilabel, ordinal
+from hybridq.statistics import multilabel_intervals as multilabel_statistics
+from hybridq.statistics.intervals import EvaluatedMetrics, Interval
+from hybridq.statistics.metrics import METRICS, FloatArray, IntArray, decide, positive_classes
 
 
 class Task(ABC):

@@ -15,15 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridq.errors import UserError
-from hybridq.evaluation.bootstrap import draw, group_codes
-from hybridq.evaluation.metrics import FloatArray
 from hybridq.evaluation.saved import SavedEvaluation
-from hybridq.evaluation.statistics import (
+from hybridq.statistics.bootstrap import draw, group_codes
+from hybridq.statistics.intervals import (
     Interval,
     difference_intervals,
     metrics_with_intervals,
     proportion_with_interval,
 )
+from hybridq.statistics.metrics import FloatArray
 
 RATES = ("sensitivity", "specificity")
 _ALLOWED = (

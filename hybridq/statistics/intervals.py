@@ -24,8 +24,8 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 from statsmodels.stats.proportion import proportion_confint
 
-from hybridq.evaluation.bootstrap import RESAMPLES, draw, group_codes, resampled_metrics
-from hybridq.evaluation.metrics import METRICS, IntArray, checked, compute_metrics, confusion_matrix, decide
+from hybridq.statistics.bootstrap import RESAMPLES, draw, group_codes, resampled_metrics
+from hybridq.statistics.metrics import METRICS, IntArray, checked, compute_metrics, confusion_matrix, decide
 
 _Z = float(norm.ppf(0.975))
 _FEWEST_RESAMPLES = 100

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm, ttest_1samp
 
-from hybridq.studies.statistics import (
+from hybridq.statistics.significance import (
     Difference,
     holm,
     interval_over_seeds,

@@ -4,7 +4,7 @@ Samples, or whole groups where there are groups, are resampled (percentile boots
 labels of one image are not independent. A rare label may have no positive image in a resample: in the means it then
 keeps the value that it has on all images, since leaving it out would average over other labels. A label by itself is a
 binary task: without groups its AUC, sensitivity and specificity get the score intervals of
-:mod:`hybridq.evaluation.statistics`.
+:mod:`hybridq.statistics.intervals`.
 """
 
 from __future__ import annotations
@@ -14,17 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hybridq.evaluation.bootstrap import RESAMPLES, draw, group_codes
-from hybridq.evaluation.metrics import FloatArray, IntArray
-from hybridq.evaluation.multilabel import (
-    METRICS,
-    OF_LABELS,
-    checked,
-    compute_metrics,
-    defined_labels,
-    resampled_metrics,
-)
-from hybridq.evaluation.statistics import (
+from hybridq.statistics.bootstrap import RESAMPLES, draw, group_codes
+from hybridq.statistics.intervals import (
     EvaluatedMetrics,
     Independent,
     Interval,
@@ -32,6 +23,15 @@ from hybridq.evaluation.statistics import (
     interval_about,
     middle,
     wilson,
+)
+from hybridq.statistics.metrics import FloatArray, IntArray
+from hybridq.statistics.multilabel import (
+    METRICS,
+    OF_LABELS,
+    checked,
+    compute_metrics,
+    defined_labels,
+    resampled_metrics,
 )
 
 FEW = 10
@@ -47,10 +47,10 @@ def metrics_with_intervals(
     names: Sequence[str],
     split: str = "evaluated",
 ) -> EvaluatedMetrics:
-    """The metrics of :mod:`hybridq.evaluation.multilabel` with 95 % intervals, and those of each label, JSON-ready.
+    """The metrics of :mod:`hybridq.statistics.multilabel` with 95 % intervals, and those of each label, JSON-ready.
 
     ``targets`` and ``probabilities`` are (N, K), ``names`` the K labels, ``groups`` (N,) names or None. ``seed``
-    decides the resamples. Raises as :func:`hybridq.evaluation.multilabel.checked`.
+    decides the resamples. Raises as :func:`hybridq.statistics.multilabel.checked`.
     """
     y, p = checked(targets, probabilities, split=split)
     codes = group_codes(groups, len(y))
@@ -104,7 +104,7 @@ def difference_intervals(
 ) -> dict[str, Interval]:
     """Change of each metric from ``reference`` to ``probabilities``, both (N, K), with paired 95 % intervals.
 
-    As :func:`hybridq.evaluation.statistics.difference_intervals`; where no resample shows a change, the limit is the
+    As :func:`hybridq.statistics.intervals.difference_intervals`; where no resample shows a change, the limit is the
     one that 0 changes among the images of the rarest label allow.
     """
     y, p = checked(targets, probabilities, split=split)

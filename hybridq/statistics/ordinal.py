@@ -10,9 +10,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hybridq.evaluation.bootstrap import draw, group_codes
-from hybridq.evaluation.metrics import FloatArray, IntArray, checked, confusion_matrix, decide
-from hybridq.evaluation.statistics import Interval, interval_about, middle, wilson
+from hybridq.statistics.bootstrap import draw, group_codes
+from hybridq.statistics.intervals import Interval, interval_about, middle, wilson
+from hybridq.statistics.metrics import FloatArray, IntArray, checked, confusion_matrix, decide
 
 METRICS: Final = ("kappa", "mae")
 """Quadratic weighted kappa in [-1, 1], 0 by chance (doi:10.1037/h0026256); mean absolute error in grades, 0 is best."""
@@ -39,7 +39,7 @@ def intervals(
     labels: ArrayLike, probabilities: ArrayLike, groups: ArrayLike | None, seed: int, *, split: str = "evaluated"
 ) -> dict[str, Interval]:
     """Kappa and mean absolute error with 95 % intervals; arguments and errors as
-    :func:`hybridq.evaluation.statistics.metrics_with_intervals`.
+    :func:`hybridq.statistics.intervals.metrics_with_intervals`.
 
     The interval is that of a bootstrap, stratified by class or over groups. Where every resample gives the same value,
     it is the widest that the Wilson limit of so many samples allows if every further error were the largest possible.

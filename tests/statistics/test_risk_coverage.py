@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from hybridq.evaluation.coverage import COVERAGES, confidence_of, risk_coverage
+from hybridq.statistics.risk_coverage import COVERAGES, confidence_of, risk_coverage
 
 STRATA = np.zeros(50, dtype=np.int64)
 

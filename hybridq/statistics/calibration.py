@@ -8,10 +8,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridq.evaluation.bootstrap import draw, group_codes
-from hybridq.evaluation.metrics import FloatArray, IntArray
 from hybridq.evaluation.saved import SavedEvaluation
-from hybridq.evaluation.statistics import Interval, interval_about, middle, proportion_with_interval
+from hybridq.statistics.bootstrap import draw, group_codes
+from hybridq.statistics.intervals import Interval, interval_about, middle, proportion_with_interval
+from hybridq.statistics.metrics import FloatArray, IntArray
 
 BINS: Final = 10
 """Of about as many images each: bins of equal width leave some with a handful, whose share is chance."""
