@@ -16,7 +16,7 @@ import pandas as pd
 
 from hybridq.evaluation.evaluate import evaluate, plan_evaluation
 from hybridq.files import whole
-from hybridq.runs import Run, open_run
+from hybridq.run_folder import Run, open_run
 from hybridq.statistics.significance import interval_over_seeds
 
 SETS = {"P-ADSD": ("controls", "padsd"), "A-DSSS": ("adsss", "adsss:fold=0")}

@@ -17,7 +17,7 @@ import pandas as pd
 from hybridq.config import Experiment, parse_experiment
 from hybridq.evaluation.evaluate import evaluate, plan_evaluation
 from hybridq.files import whole
-from hybridq.runs import Run
+from hybridq.run_folder import Run
 from hybridq.training.train import train
 
 SPLITS = {"official": None, "clustered": "configs/splits/padsd_clusters.csv"}

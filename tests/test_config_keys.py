@@ -22,7 +22,7 @@ from backends.key_content import key_content
 from hybridq.config import Experiment, Hardware, Model, Section, Train, parse_experiment
 from hybridq.config_keys import FIRST_KEYS
 from hybridq.errors import UserError
-from hybridq.runs import create_run
+from hybridq.run_folder import create_run
 from hybridq.studies.noise.cells import FIRST_OF_A_CELL, Cell
 from hybridq.studies.study import Choice, Tuning
 

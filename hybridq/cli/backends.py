@@ -107,7 +107,7 @@ def show(
     if run is None:
         print_json(about) if as_json else _print_about(parsed.canonical, about)
         return
-    from hybridq.runs import open_run
+    from hybridq.run_folder import open_run
 
     opened = open_run(run)
     with working(f"placing the circuit on {device.name}"):

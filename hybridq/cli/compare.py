@@ -20,7 +20,7 @@ from hybridq.cli.options import (
 from hybridq.errors import UserError
 
 if TYPE_CHECKING:
-    from hybridq.runs import Run
+    from hybridq.run_folder import Run
 
 
 def compare(
@@ -76,9 +76,9 @@ def compare(
     from hybridq.cli.operating_point import compare_at_threshold, evaluate_validation
     from hybridq.cli.study_sections import study_sections
     from hybridq.cli.tables import announce_positive, comparison_tables
-    from hybridq.evaluation.compare import compare_evaluations, write_comparison
     from hybridq.files import check_folder
-    from hybridq.runs import open_run
+    from hybridq.results.comparison import compare_evaluations, write_comparison
+    from hybridq.run_folder import open_run
 
     opened = open_run(run)
     check_folder(opened.folder)

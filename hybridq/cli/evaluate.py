@@ -21,7 +21,7 @@ from hybridq.cli.options import (
 from hybridq.errors import UserError
 
 if TYPE_CHECKING:
-    from hybridq.runs import Run
+    from hybridq.run_folder import Run
 
 
 def evaluate(
@@ -219,7 +219,7 @@ def evaluate(
     )
     from hybridq.cli.console import announce
     from hybridq.cli.tables import announce_positive, metrics_table
-    from hybridq.runs import open_run
+    from hybridq.run_folder import open_run
 
     opened = open_run(run)
     folder = evaluate_on(

@@ -37,7 +37,7 @@ def export(
 ) -> None:
     """Write the trained weights as files that run without Qiskit, each checked on the run's images first."""
     from hybridq.cli.console import announce, bars, working
-    from hybridq.runs import open_run
+    from hybridq.run_folder import open_run
 
     opened = open_run(run)
     with working("loading torch and qiskit"):

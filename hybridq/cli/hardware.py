@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from backends.ibm.results import ExecutionResult
     from backends.ibm.task import Task
     from hybridq.evaluation.hardware import HardwareEvaluation
-    from hybridq.runs import Run
+    from hybridq.run_folder import Run
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""

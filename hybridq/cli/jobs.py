@@ -157,7 +157,7 @@ def _task_of(ledger: Ledger, evaluation: EvaluationRow) -> Task | None:
 
 def _is_unfinished(task: Task) -> bool:
     """Whether a task's results are not decided yet, and the task is no program's of the user's own."""
-    from hybridq.evaluation.selection import folder_name
+    from hybridq.results.selection import folder_name
 
     results = Path(task.run) / "evaluations" / folder_name(task.backend, task.key)
     return "request" in task.record and not (results / "metrics.json").is_file()

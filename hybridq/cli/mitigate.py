@@ -14,7 +14,7 @@ from hybridq.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hybridq.runs import Run
+    from hybridq.run_folder import Run
 
 
 def mitigation(
@@ -37,7 +37,7 @@ def mitigation(
     """
     from backends.names import parse_name
     from hybridq.cli.console import announce, working
-    from hybridq.runs import open_run
+    from hybridq.run_folder import open_run
 
     opened = open_run(run)
     with working("loading torch and qiskit"):

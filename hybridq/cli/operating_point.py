@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from hybridq.runs import Run
+    from hybridq.run_folder import Run
     from hybridq.statistics.intervals import Interval
     from hybridq.statistics.operating_point import Point, Rule
 
@@ -25,7 +25,7 @@ def evaluate_validation(run: Run, *, asked: bool) -> None:
     Without two classes, or where the images are gone, there is no threshold to choose: that is an error where a
     threshold was asked for, and else is said where it could be expected.
     """
-    from hybridq.evaluation.saved import read_evaluations
+    from hybridq.results.evaluation import read_evaluations
     from hybridq.statistics.operating_point import validations
 
     if len(run.classes()) != 2 or run.task() == "multi-label":
@@ -49,8 +49,8 @@ def evaluate_validation(run: Run, *, asked: bool) -> None:
 def compare_at_threshold(run: Run, folders: Sequence[Path], rule: Rule) -> None:
     """Sensitivity and specificity of evaluations of the same images at one threshold: a table, and
     operating_point.json in the run folder."""
-    from hybridq.evaluation.saved import read_evaluation, read_evaluations
     from hybridq.files import write_json
+    from hybridq.results.evaluation import read_evaluation, read_evaluations
     from hybridq.statistics.operating_point import RATES, operating_point, validations
 
     evaluations = [read_evaluation(folder) for folder in folders]

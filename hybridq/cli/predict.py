@@ -36,7 +36,7 @@ def predict(
     from hybridq.cli.console import announce, bars, print_json, working
     from hybridq.errors import UserError
     from hybridq.files import check_file, whole
-    from hybridq.runs import open_run
+    from hybridq.run_folder import open_run
 
     if out is not None:
         if as_json:

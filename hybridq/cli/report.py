@@ -13,7 +13,7 @@ def report(run: RunFolder, threshold: ThresholdRule = None) -> None:
     from hybridq.cli.console import announce, working
     from hybridq.cli.operating_point import evaluate_validation
     from hybridq.files import check_folder
-    from hybridq.runs import open_run
+    from hybridq.run_folder import open_run
     from hybridq.statistics.operating_point import YOUDEN, parse_rule
 
     rule = YOUDEN if threshold is None else parse_rule(threshold)

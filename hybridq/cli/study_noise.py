@@ -34,7 +34,7 @@ def noise(runs: RunFolders, config: Config = None, out: Out = None) -> None:
     from hybridq.cli.console import announce, bars, working
     from hybridq.errors import UserError
     from hybridq.files import check_folder
-    from hybridq.runs import open_run
+    from hybridq.run_folder import open_run
     from hybridq.studies.noise.config import load_noise_study
 
     study = load_noise_study(config)

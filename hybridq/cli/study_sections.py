@@ -11,7 +11,7 @@ from rich.table import Column, Table
 from hybridq.cli.console import console
 
 if TYPE_CHECKING:
-    from hybridq.runs import Run
+    from hybridq.run_folder import Run
 
 
 def study_sections(run: Run, backends: Sequence[str]) -> None:

@@ -11,14 +11,14 @@ from rich import box
 from rich.table import Column, Table
 
 from hybridq.cli.console import console
-from hybridq.evaluation.compare import ComparedBackend, Comparison, hardware_sentences, root
-from hybridq.evaluation.saved import read_evaluation
+from hybridq.results.comparison import ComparedBackend, Comparison, hardware_sentences, root
+from hybridq.results.evaluation import read_evaluation
 from hybridq.statistics.intervals import Interval, LabelMetrics
 
 if TYPE_CHECKING:
     from backends.ibm.circuit import Patch
     from backends.ibm.plan import Plan
-    from hybridq.runs import Run
+    from hybridq.run_folder import Run
 
 
 ERROR_PARTS = {

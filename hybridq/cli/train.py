@@ -11,7 +11,7 @@ from hybridq.cli.options import Runs
 
 if TYPE_CHECKING:
     from hybridq.config import Experiment
-    from hybridq.runs import Run
+    from hybridq.run_folder import Run
 
 
 def train(

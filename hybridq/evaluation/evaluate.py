@@ -22,15 +22,6 @@ from hybridq.errors import UserError
 from hybridq.evaluation.explanations import save_explanations
 from hybridq.evaluation.features import representations, save_stability
 from hybridq.evaluation.images import Progress, choose_elsewhere, features_of, images_of, locate
-from hybridq.evaluation.interventions import INTERVENTIONS, intervened, shuffled_rows
-from hybridq.evaluation.selection import (
-    Selection,
-    choose_images,
-    folder_name,
-    key_of,
-    weights_digest,
-    write_evaluation,
-)
 from hybridq.evaluation.training_mean import training_mean
 from hybridq.files import check_folder
 from hybridq.models import Classifier
@@ -39,7 +30,16 @@ from hybridq.models.registry import has_place_for_circuit
 from hybridq.models.saved import circuit_spec, has_circuit, load_model
 from hybridq.quantum.exact import run_exactly, takes_over
 from hybridq.quantum.layer import QuantumLayer
-from hybridq.runs import Run
+from hybridq.results.replaced_q import INTERVENTIONS, intervened, shuffled_rows
+from hybridq.results.selection import (
+    Selection,
+    choose_images,
+    folder_name,
+    key_of,
+    weights_digest,
+    write_evaluation,
+)
+from hybridq.run_folder import Run
 
 NOISELESS = "aer"
 

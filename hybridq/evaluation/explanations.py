@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from hybridq.data.images import Images
 from hybridq.data.transforms import to_float
-from hybridq.evaluation.selection import Selection
 from hybridq.files import write_json
 from hybridq.models import Classifier
+from hybridq.results.selection import Selection
 from hybridq.statistics.metrics import FloatArray, IntArray
 from hybridq.statistics.tasks import task_named
 

@@ -31,7 +31,7 @@ from backends.ibm.task import Task, is_kept, write_whole
 from backends.names import BackendName, parse_name
 from backends.record import versions
 from hybridq.errors import UserError
-from hybridq.evaluation.selection import (
+from hybridq.results.selection import (
     Selection,
     choose_images,
     folder_name,
@@ -39,7 +39,7 @@ from hybridq.evaluation.selection import (
     weights_digest,
     write_evaluation,
 )
-from hybridq.runs import Run, open_run
+from hybridq.run_folder import Run, open_run
 
 Progress = Callable[[str, int, int], None]
 FloatArray = NDArray[np.float64]
@@ -116,7 +116,7 @@ def prepare(
     """Choose the images and name the evaluation; asks no service and loads no torch.
 
     Its key is a hash of backend and options, images, weights, circuit, seed and label. Raises :class:`UserError` as
-    :func:`hybridq.evaluation.selection.choose_images`, and for an empty label.
+    :func:`hybridq.results.selection.choose_images`, and for an empty label.
     """
     if repeat is not None and not repeat.strip():
         raise UserError("--repeat needs a label, such as --repeat second-day")

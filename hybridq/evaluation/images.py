@@ -17,10 +17,10 @@ from hybridq.data.intensity import FULL, Levels, Measured, carried_over, far_out
 from hybridq.data.manifest import Manifest
 from hybridq.data.sources import load_manifest, path_of, with_path
 from hybridq.errors import UserError
-from hybridq.evaluation.selection import Selection, choose_from
 from hybridq.models import Classifier
 from hybridq.models.frozen import compute_features, frozen_features
-from hybridq.runs import Run
+from hybridq.results.selection import Selection, choose_from
+from hybridq.run_folder import Run
 
 Progress = Callable[[str, int, int], None]
 

@@ -29,7 +29,7 @@ from hybridq.evaluation.evaluate import NOISELESS, circuit_of, expectations
 from hybridq.evaluation.images import Progress
 from hybridq.models.objective import objective_of
 from hybridq.models.saved import has_circuit, load_model
-from hybridq.runs import Run
+from hybridq.run_folder import Run
 from hybridq.statistics.tasks import task_named
 
 BATCH: Final = 256

@@ -7,10 +7,10 @@ import torch
 from numpy.typing import NDArray
 
 from hybridq.evaluation.images import Progress, features_of, images_of
-from hybridq.evaluation.selection import choose_images, weights_digest
 from hybridq.files import write_json
 from hybridq.models import Classifier
-from hybridq.runs import Run
+from hybridq.results.selection import choose_images, weights_digest
+from hybridq.run_folder import Run
 
 FILE = "q_training_mean.json"
 

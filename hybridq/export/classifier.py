@@ -19,7 +19,7 @@ from hybridq.quantum.circuits import CircuitSpec
 from hybridq.quantum.exact import exact_compiler
 from hybridq.quantum.layer import QuantumLayer
 from hybridq.quantum.surrogate import Surrogate, fit_surrogate
-from hybridq.runs import Run
+from hybridq.run_folder import Run
 
 NOISELESS = "aer"
 

@@ -19,14 +19,14 @@ from hybridq.data.intensity import FULL
 from hybridq.data.transforms import to_float
 from hybridq.errors import UserError
 from hybridq.evaluation.images import Progress, images_of
-from hybridq.evaluation.selection import Selection, choose_images, weights_digest
 from hybridq.export import formats
 from hybridq.export.classifier import NOISELESS, FittedLayer, Reference, fit_layer, without_qiskit
 from hybridq.export.spectrum import save_spectrum
 from hybridq.files import check_file, check_folder, whole
 from hybridq.models.saved import has_circuit
 from hybridq.quantum.surrogate import load_surrogate, save_surrogate
-from hybridq.runs import Run
+from hybridq.results.selection import Selection, choose_images, weights_digest
+from hybridq.run_folder import Run
 from hybridq.statistics.tasks import task_named
 
 EXPECTATION_TOLERANCE: Final = 1e-6

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 
 from backends.record import versions
-from hybridq.evaluation.selection import weights_digest
 from hybridq.export.classifier import FittedLayer
 from hybridq.files import whole, write_json
 from hybridq.quantum.surrogate import Surrogate, spectrum_of
 from hybridq.reports.spectrum import read_spectrum, spectrum_figure
 from hybridq.reports.style import as_png
-from hybridq.runs import Run
+from hybridq.results.selection import weights_digest
+from hybridq.run_folder import Run
 
 NEGLIGIBLE: Final = 1e-9
 """Terms of a smaller amplitude are not in spectrum.csv: rounding, or a frequency that the circuit does not have."""

@@ -16,7 +16,7 @@ from hybridq.models.classifier import Classifier
 from hybridq.models.registry import build_model, has_place_for_circuit
 from hybridq.quantum.circuits import CircuitSpec
 from hybridq.quantum.layer import quantum_layer
-from hybridq.runs import Run
+from hybridq.run_folder import Run
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 NOISELESS: Final = config.Train()

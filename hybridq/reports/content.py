@@ -12,14 +12,14 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from hybridq.evaluation.compare import Comparison, ErrorParts, compare, device_sentences, root
-from hybridq.evaluation.saved import SavedEvaluation, read_evaluations, sampling
 from hybridq.reports import figures
 from hybridq.reports.decision import Decisions, decisions
 from hybridq.reports.representation import Representation, representation
 from hybridq.reports.style import Drawn, colour, css_name
 from hybridq.reports.tasks import View, view_of
-from hybridq.runs import Run
+from hybridq.results.comparison import Comparison, ErrorParts, compare, device_sentences, root
+from hybridq.results.evaluation import SavedEvaluation, read_evaluations, sampling
+from hybridq.run_folder import Run
 from hybridq.statistics.operating_point import Rule, validations
 
 CLASSICAL_SHARE = 0.01

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hybridq.evaluation.saved import SavedEvaluation
 from hybridq.reports.decision_figures import reliability, risk_by_coverage
 from hybridq.reports.figures import backend_label
 from hybridq.reports.style import Drawn, colour, css_name
+from hybridq.results.evaluation import SavedEvaluation
 from hybridq.statistics.calibration import Calibration, calibration
 from hybridq.statistics.operating_point import OperatingPoint, Rule, is_binary, operating_point
 from hybridq.statistics.risk_coverage import RiskCoverage, confidence_of, risk_coverage

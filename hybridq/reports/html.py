@@ -16,7 +16,7 @@ from hybridq.reports.mitigation import mitigations
 from hybridq.reports.noise import noise_results
 from hybridq.reports.spectrum_section import spectrum_drawn
 from hybridq.reports.style import theme_css
-from hybridq.runs import open_run
+from hybridq.run_folder import open_run
 from hybridq.statistics.intervals import NO_DIFFERENCE, signed, verdict_of
 from hybridq.statistics.multilabel import OF_LABELS
 from hybridq.statistics.operating_point import YOUDEN, Rule

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hybridq.evaluation.saved import SavedEvaluation
 from hybridq.reports.figures import backend_label
 from hybridq.reports.style import MARKERS, MUTED, RULE, WIDTH, colour, key, styled
+from hybridq.results.evaluation import SavedEvaluation
 from hybridq.statistics.intervals import LabelMetrics
 
 _LEFT = 1.5

@@ -12,7 +12,7 @@ import pandas as pd
 from hybridq.errors import UserError
 from hybridq.reports.mitigation_figure import mitigation_figure
 from hybridq.reports.style import Drawn
-from hybridq.runs import Run
+from hybridq.run_folder import Run
 
 _LIMITED: Final = ("flips", "auc", "auc_change", "auc_gain")
 COLUMNS: Final = (

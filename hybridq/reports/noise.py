@@ -12,7 +12,7 @@ import pandas as pd
 from hybridq.errors import UserError
 from hybridq.reports.noise_figures import NOISELESS, auc_by_strength, auc_change_map
 from hybridq.reports.style import Drawn
-from hybridq.runs import Run
+from hybridq.run_folder import Run
 from hybridq.statistics.intervals import signed
 
 SOURCE_TITLES: Final = {

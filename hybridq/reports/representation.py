@@ -15,9 +15,9 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from hybridq.errors import UserError
-from hybridq.evaluation.saved import SavedEvaluation
 from hybridq.reports.embedding_figure import embedding_maps, tsne_maps
 from hybridq.reports.style import inline_svg
+from hybridq.results.evaluation import SavedEvaluation
 from hybridq.statistics.metrics import IntArray
 
 TITLES = {"h": "h, features", "q": "q, circuit or its stand-in", "fused": "h̃, fused"}

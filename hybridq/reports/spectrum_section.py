@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hybridq.reports.spectrum import read_spectrum, spectrum_figure, strength_by_order
 from hybridq.reports.style import Drawn
-from hybridq.runs import Run
+from hybridq.run_folder import Run
 
 
 def spectrum_drawn(run: Run) -> Drawn | None:

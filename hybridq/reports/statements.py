@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from hybridq.evaluation.compare import ComparedBackend
 from hybridq.reports import figures
 from hybridq.reports.content import Results
 from hybridq.reports.tasks import View
+from hybridq.results.comparison import ComparedBackend
 from hybridq.statistics.intervals import NO_DIFFERENCE, Interval, signed
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from matplotlib.figure import Figure
 
-from hybridq.evaluation.saved import SavedEvaluation
 from hybridq.reports import figures
 from hybridq.reports.label_figures import label_metric
+from hybridq.results.evaluation import SavedEvaluation
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridq.evaluation.saved import SavedEvaluation
+from hybridq.results.evaluation import SavedEvaluation
 from hybridq.statistics.bootstrap import draw, group_codes
 from hybridq.statistics.intervals import Interval, interval_about, middle, proportion_with_interval
 from hybridq.statistics.metrics import FloatArray, IntArray

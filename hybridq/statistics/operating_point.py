@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridq.errors import UserError
-from hybridq.evaluation.saved import SavedEvaluation
+from hybridq.results.evaluation import SavedEvaluation
 from hybridq.statistics.bootstrap import draw, group_codes
 from hybridq.statistics.intervals import (
     Interval,

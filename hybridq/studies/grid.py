@@ -14,7 +14,7 @@ from filelock import FileLock
 from hybridq.config import dump_experiment, parse_experiment
 from hybridq.errors import UserError, WritingError
 from hybridq.files import check_folder, make_folder, write_text
-from hybridq.runs import Run, cores
+from hybridq.run_folder import Run, cores
 from hybridq.studies.study import CHOSEN, Cell, Study
 
 Report = Callable[[str, str | None], None]

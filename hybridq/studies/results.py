@@ -17,9 +17,9 @@ import pandas as pd
 
 from backends.names import parse_name
 from hybridq.errors import UserError
-from hybridq.evaluation.saved import SavedEvaluation, read_evaluations
 from hybridq.files import whole
-from hybridq.runs import Run
+from hybridq.results.evaluation import SavedEvaluation, read_evaluations
+from hybridq.run_folder import Run
 from hybridq.studies.grid import check_same, failures, is_finished
 from hybridq.studies.study import Cell, Study, with_replaced_q
 

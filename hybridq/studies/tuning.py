@@ -20,7 +20,7 @@ from filelock import FileLock
 from hybridq.config import Experiment, dump_experiment, parse_experiment
 from hybridq.errors import UserError
 from hybridq.files import make_folder, whole, write_text
-from hybridq.runs import Run, cores
+from hybridq.run_folder import Run, cores
 from hybridq.studies.grid import check_same, engine, pending_encoders, run_cell
 from hybridq.studies.study import CHOSEN, Cell, Choice, Overrides, Study, Tuning
 

@@ -36,7 +36,7 @@ from hybridq.data.sources import load_manifest
 from hybridq.data.transforms import intensity_statistics
 from hybridq.errors import UserError
 from hybridq.files import whole, write_json
-from hybridq.runs import Run, open_run
+from hybridq.run_folder import Run, open_run
 from hybridq.training.start import check_start
 
 Progress = Callable[[str, int, int], None]

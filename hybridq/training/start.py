@@ -8,7 +8,7 @@ from typing import Final
 from hybridq.config import Experiment
 from hybridq.data.manifest import Manifest
 from hybridq.errors import UserError
-from hybridq.runs import open_run
+from hybridq.run_folder import open_run
 
 CHANGEABLE: Final = {"imagenet", "dropout", "alpha", "train_alpha", "train_circuit", "angle_spread"}
 """Keys of ``model`` that decide how it starts and learns, not what it computes."""

@@ -26,7 +26,7 @@ from hybridq.models.objective import Objective, objective_of
 from hybridq.models.saved import circuit_spec, has_circuit, load_weights, new_model
 from hybridq.quantum.circuits import dead_weights, describe, draw, to_qasm3
 from hybridq.quantum.layer import QuantumLayer
-from hybridq.runs import Run, cores, create_run, write_environment
+from hybridq.run_folder import Run, cores, create_run, write_environment
 from hybridq.training.batches import Batches
 from hybridq.training.callbacks import (
     ContinuedEarlyStopping,

@@ -17,7 +17,7 @@ from hybridq.data.sources import load_manifest
 from hybridq.data.transforms import to_float
 from hybridq.evaluation.images import choose_elsewhere
 from hybridq.evaluation.predict import predict_files
-from hybridq.runs import Run
+from hybridq.run_folder import Run
 
 ELSEWHERE = "synthetic:patients=12,patches=4,seed=9"
 """Its ids are those of the run's own images, and its images are others."""

@@ -20,7 +20,7 @@ from hybridq.data.intensity import Intensity
 from hybridq.evaluation.evaluate import plan_evaluation
 from hybridq.evaluation.predict import predict_files
 from hybridq.export.export import Targets, export
-from hybridq.runs import Run
+from hybridq.run_folder import Run
 from hybridq.training.prepare import prepare
 
 CONFIG = """

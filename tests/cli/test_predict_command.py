@@ -18,8 +18,8 @@ from hybridq.evaluation import predict
 from hybridq.evaluation.evaluate import evaluate, plan_evaluation
 from hybridq.evaluation.images import images_of
 from hybridq.evaluation.predict import predict_files
-from hybridq.evaluation.selection import choose_images
-from hybridq.runs import Run, open_run
+from hybridq.results.selection import choose_images
+from hybridq.run_folder import Run, open_run
 from hybridq.training.train import train
 
 

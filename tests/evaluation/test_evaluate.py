@@ -19,11 +19,11 @@ from hybridq.data.cache import open_images
 from hybridq.data.sources import load_manifest
 from hybridq.data.transforms import to_float
 from hybridq.errors import UserError
-from hybridq.evaluation.compare import compare_evaluations
 from hybridq.evaluation.evaluate import evaluate, plan_evaluation
 from hybridq.evaluation.predict import predict_files
 from hybridq.models.saved import load_model
-from hybridq.runs import Run, open_run
+from hybridq.results.comparison import compare_evaluations
+from hybridq.run_folder import Run, open_run
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from tiny import quietly
 from hybridq.config import parse_experiment
 from hybridq.errors import UserError
 from hybridq.evaluation.evaluate import evaluate, plan_evaluation
-from hybridq.runs import Run, open_run
+from hybridq.run_folder import Run, open_run
 from hybridq.training.train import train
 
 CONFIG = """

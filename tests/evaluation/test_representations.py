@@ -17,10 +17,10 @@ from hybridq.config import parse_experiment
 from hybridq.evaluation.evaluate import evaluate, plan_evaluation
 from hybridq.evaluation.explanations import MISTAKES, RIGHT, choose, grad_cam, picture
 from hybridq.evaluation.features import stability
-from hybridq.evaluation.saved import read_evaluation
-from hybridq.evaluation.selection import Selection
 from hybridq.models.saved import load_model, new_model
-from hybridq.runs import open_run
+from hybridq.results.evaluation import read_evaluation
+from hybridq.results.selection import Selection
+from hybridq.run_folder import open_run
 
 
 @pytest.fixture(scope="module")

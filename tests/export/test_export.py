@@ -25,13 +25,13 @@ from hybridq.errors import UserError
 from hybridq.evaluation.evaluate import evaluate, plan_evaluation
 from hybridq.evaluation.images import images_of
 from hybridq.evaluation.predict import predict_files
-from hybridq.evaluation.selection import choose_images
 from hybridq.export import export as module
 from hybridq.export import formats
 from hybridq.export.export import Exported, Targets, export
 from hybridq.models.backbones import backbone_names
 from hybridq.quantum.surrogate import load_surrogate, save_surrogate
-from hybridq.runs import open_run
+from hybridq.results.selection import choose_images
+from hybridq.run_folder import open_run
 
 
 def write(folder: Path, backend: str = "aer", **targets: str) -> Exported:

@@ -13,7 +13,7 @@ from tiny import quietly
 from hybridq.errors import UserError
 from hybridq.export.export import Targets, export
 from hybridq.reports.spectrum import COLUMNS, MOST_DRAWN, read_spectrum, spectrum_figure, strength_by_order
-from hybridq.runs import open_run
+from hybridq.run_folder import open_run
 
 
 def export_layer(folder: Path, backend: str) -> None:

@@ -20,10 +20,10 @@ from hybridq.evaluation.evaluate import evaluate, plan_evaluation
 from hybridq.evaluation.hardware import evaluation_of, finish, open_task, prepare, standing
 from hybridq.evaluation.mitigation.saved import mitigate_saved
 from hybridq.evaluation.mitigation.study import mitigate, plan_mitigation
-from hybridq.evaluation.saved import read_evaluations
-from hybridq.evaluation.selection import choose_images
 from hybridq.models.saved import load_model
-from hybridq.runs import create_run, open_run
+from hybridq.results.evaluation import read_evaluations
+from hybridq.results.selection import choose_images
+from hybridq.run_folder import create_run, open_run
 from hybridq.studies.noise.cells import cells_of
 from hybridq.studies.noise.config import load_noise_study
 from hybridq.studies.noise.saved import Store

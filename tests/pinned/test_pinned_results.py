@@ -21,9 +21,9 @@ from tiny import quietly
 from hybridq.evaluation.evaluate import compute_angles, evaluate, plan_evaluation
 from hybridq.evaluation.mitigation.saved import mitigate_saved
 from hybridq.evaluation.mitigation.study import mitigate, plan_mitigation
-from hybridq.evaluation.saved import read_evaluation
-from hybridq.evaluation.selection import choose_images
-from hybridq.runs import Run, open_run
+from hybridq.results.evaluation import read_evaluation
+from hybridq.results.selection import choose_images
+from hybridq.run_folder import Run, open_run
 from hybridq.studies.noise.config import load_noise_study
 from hybridq.studies.noise.study import study_run
 from hybridq.studies.noise.tables import tables_of

@@ -15,7 +15,7 @@ from hybridq.reports.html import write_report
 from hybridq.reports.mitigation import mitigations
 from hybridq.reports.noise import SOURCE_TITLES, noise_results
 from hybridq.reports.spectrum_section import spectrum_drawn
-from hybridq.runs import Run
+from hybridq.run_folder import Run
 from hybridq.statistics.operating_point import parse_rule
 
 MakeRun = Callable[..., Path]

@@ -16,7 +16,6 @@ from matplotlib.text import Text
 from PIL import Image
 from studied import noise_rows
 
-from hybridq.evaluation.saved import SavedEvaluation, read_evaluations
 from hybridq.reports import figures
 from hybridq.reports.decision_figures import reliability, risk_by_coverage
 from hybridq.reports.label_figures import label_metric
@@ -24,6 +23,7 @@ from hybridq.reports.noise import SOURCE_TITLES
 from hybridq.reports.noise_figures import auc_by_strength, auc_change_map
 from hybridq.reports.style import DARK, INK, MUTED, SERIES, SURFACE, WIDTH, as_png, as_svg, inline_svg
 from hybridq.reports.tasks import view_of
+from hybridq.results.evaluation import SavedEvaluation, read_evaluations
 from hybridq.statistics.calibration import calibration
 from hybridq.statistics.risk_coverage import confidence_of, risk_coverage
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from hybridq.errors import UserError
-from hybridq.evaluation.saved import read_evaluations
 from hybridq.reports.html import write_report
+from hybridq.results.evaluation import read_evaluations
 
 MakeRun = Callable[..., Path]
 VOID = {"meta", "img", "wbr", "br", "link", "hr", "input"}

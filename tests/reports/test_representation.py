@@ -14,7 +14,7 @@ from hybridq.errors import UserError
 from hybridq.evaluation.evaluate import evaluate, plan_evaluation
 from hybridq.reports.embedding_figure import MOST_POINTS, tsne_maps
 from hybridq.reports.html import write_report
-from hybridq.runs import open_run
+from hybridq.run_folder import open_run
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import brier_score_loss
 
-from hybridq.evaluation.saved import SavedEvaluation
+from hybridq.results.evaluation import SavedEvaluation
 from hybridq.statistics.calibration import BINS, Calibration, calibration
 
 

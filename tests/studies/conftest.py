@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from hybridq.config import dump_experiment
-from hybridq.evaluation.selection import Selection, write_evaluation
+from hybridq.results.selection import Selection, write_evaluation
 from hybridq.studies.study import Cell, Study, load_study
 
 BASE = """

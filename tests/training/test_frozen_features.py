@@ -18,7 +18,7 @@ from hybridq.evaluation.evaluate import evaluate, plan_evaluation
 from hybridq.models import Classifier
 from hybridq.models.frozen import compute_features, frozen_features, measure_batch_statistics
 from hybridq.models.saved import new_model
-from hybridq.runs import Run
+from hybridq.run_folder import Run
 from hybridq.training import train as training_module
 from hybridq.training.train import train
 

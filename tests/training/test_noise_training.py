@@ -16,7 +16,7 @@ from hybridq.errors import UserError
 from hybridq.evaluation.evaluate import evaluate, plan_evaluation
 from hybridq.models import Classifier
 from hybridq.models.saved import load_model, new_model
-from hybridq.runs import Run, open_run
+from hybridq.run_folder import Run, open_run
 from hybridq.training.train import train
 
 NOISE = "noise:depolarizing_1q=0.01,depolarizing_2q=0.03,readout=0.03"

@@ -12,7 +12,7 @@ from backends.contract import CircuitProgram
 from hybridq.models.objective import objective_of
 from hybridq.models.saved import load_model
 from hybridq.quantum.engine import compile_program
-from hybridq.runs import Run
+from hybridq.run_folder import Run
 from hybridq.statistics.metrics import FloatArray
 
 

@@ -20,11 +20,11 @@ from hybridq.evaluation.mitigation.methods import NONE, Method
 from hybridq.evaluation.mitigation.noiseless import decision, noiseless_values
 from hybridq.evaluation.mitigation.outcome import Errors, Outcome
 from hybridq.evaluation.mitigation.table import RECORD, TABLE, table_of
-from hybridq.evaluation.saved import SavedEvaluation, read_evaluations
-from hybridq.evaluation.selection import Selection, folder_name, key_of
 from hybridq.files import whole, write_json
 from hybridq.models.objective import objective_of
-from hybridq.runs import Run
+from hybridq.results.evaluation import SavedEvaluation, read_evaluations
+from hybridq.results.selection import Selection, folder_name, key_of
+from hybridq.run_folder import Run
 from hybridq.statistics.metrics import FloatArray
 
 LEARNED = Method(learned=True)

@@ -30,11 +30,11 @@ from hybridq.evaluation.mitigation.methods import CALIBRATION_CIRCUITS, methods_
 from hybridq.evaluation.mitigation.noiseless import decision, noiseless_values
 from hybridq.evaluation.mitigation.outcome import repeat
 from hybridq.evaluation.mitigation.table import RECORD, TABLE, table_of
-from hybridq.evaluation.selection import Selection, choose_images, folder_name, key_of, weights_digest
 from hybridq.files import check_folder, whole, write_json
 from hybridq.models.objective import objective_of
 from hybridq.quantum.engine.noisy import MAX_QUBITS
-from hybridq.runs import Run
+from hybridq.results.selection import Selection, choose_images, folder_name, key_of, weights_digest
+from hybridq.run_folder import Run
 from hybridq.statistics.metrics import FloatArray
 from hybridq.statistics.tasks import task_named
 
@@ -75,7 +75,7 @@ def plan_mitigation(
     """Open the backend, choose images to evaluate and ``training_images`` to learn from; nothing is run or written.
 
     Raises :class:`UserError` for hardware and noiseless backends, for the training split, for a model without a
-    circuit or with one too large for exact noisy values, and as :func:`hybridq.evaluation.selection.choose_images`.
+    circuit or with one too large for exact noisy values, and as :func:`hybridq.results.selection.choose_images`.
     """
     seed, parsed = run.experiment().seed, parse_name(backend_name)
     if parsed.kind == "ibm":

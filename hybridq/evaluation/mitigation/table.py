@@ -10,7 +10,7 @@ import pandas as pd
 from hybridq.evaluation.mitigation.comparison import Comparison
 from hybridq.evaluation.mitigation.methods import Method
 from hybridq.evaluation.mitigation.outcome import Outcome
-from hybridq.evaluation.selection import Selection
+from hybridq.results.selection import Selection
 from hybridq.statistics.intervals import Interval
 from hybridq.statistics.metrics import FloatArray
 from hybridq.statistics.tasks import task_named

@@ -12,9 +12,9 @@ import numpy as np
 
 from backends.key_content import key_content
 from hybridq.errors import UserError
-from hybridq.evaluation.selection import Selection, folder_name, key_of, weights_digest
 from hybridq.files import whole
-from hybridq.runs import Run
+from hybridq.results.selection import Selection, folder_name, key_of, weights_digest
+from hybridq.run_folder import Run
 from hybridq.statistics.metrics import FloatArray
 from hybridq.studies.noise.cells import FIRST_OF_A_CELL, Cell
 from hybridq.studies.noise.measure import Measured

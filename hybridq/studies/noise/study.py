@@ -8,10 +8,10 @@ from typing import Any
 
 from backends.errors import BackendError
 from hybridq.evaluation.evaluate import circuit_of
-from hybridq.evaluation.selection import choose_images
 from hybridq.files import check_folder
 from hybridq.models.saved import has_circuit
-from hybridq.runs import Run
+from hybridq.results.selection import choose_images
+from hybridq.run_folder import Run
 from hybridq.studies.noise.cells import REFERENCE, Cell, cells_of
 from hybridq.studies.noise.config import NoiseStudy
 from hybridq.studies.noise.measure import measure, reference_of

@@ -11,14 +11,14 @@ import torch
 
 from hybridq.evaluation.evaluate import circuit_of
 from hybridq.evaluation.images import features_of, images_of
-from hybridq.evaluation.saved import SavedEvaluation
-from hybridq.evaluation.selection import Selection, choose_images
 from hybridq.models import Classifier
 from hybridq.models.objective import objective_of
 from hybridq.models.saved import has_circuit, load_model
 from hybridq.quantum.engine import compile_program
 from hybridq.quantum.layer import QuantumLayer
-from hybridq.runs import Run
+from hybridq.results.evaluation import SavedEvaluation
+from hybridq.results.selection import Selection, choose_images
+from hybridq.run_folder import Run
 from hybridq.statistics.metrics import FloatArray, IntArray
 from hybridq.statistics.tasks import Task, task_named
 from hybridq.studies.noise.cells import NOISELESS

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from hybridq.runs import Run
+from hybridq.run_folder import Run
 from hybridq.statistics.metrics import FloatArray
 from hybridq.studies.noise.cells import REFERENCE
 from hybridq.studies.noise.saved import SavedCell

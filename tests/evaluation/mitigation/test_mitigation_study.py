@@ -19,11 +19,11 @@ from hybridq.evaluation.mitigation.methods import METHODS, methods_for
 from hybridq.evaluation.mitigation.outcome import repeat
 from hybridq.evaluation.mitigation.saved import mitigate_saved
 from hybridq.evaluation.mitigation.study import mitigate, plan_mitigation
-from hybridq.evaluation.saved import read_evaluation
 from hybridq.quantum.circuits import CircuitSpec
 from hybridq.reports.mitigation_figure import mitigation_figure
 from hybridq.reports.style import as_png
-from hybridq.runs import Run, open_run
+from hybridq.results.evaluation import read_evaluation
+from hybridq.run_folder import Run, open_run
 
 
 @pytest.fixture

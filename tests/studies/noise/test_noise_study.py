@@ -12,8 +12,8 @@ from tiny import quietly
 from backends import open_backend
 from hybridq.errors import UserError
 from hybridq.evaluation.evaluate import evaluate, plan_evaluation
-from hybridq.evaluation.saved import read_evaluation
-from hybridq.runs import Run, open_run
+from hybridq.results.evaluation import read_evaluation
+from hybridq.run_folder import Run, open_run
 from hybridq.statistics.operating_point import YOUDEN, choose
 from hybridq.studies.noise.cells import Cell, cells_of
 from hybridq.studies.noise.config import NoiseStudy, load_noise_study

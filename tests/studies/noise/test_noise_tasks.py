@@ -10,7 +10,7 @@ import shapes  # noqa: F401  (the source)
 from tiny import quietly
 
 from hybridq.config import parse_experiment
-from hybridq.evaluation.selection import choose_images
+from hybridq.results.selection import choose_images
 from hybridq.studies.noise.config import NoiseStudy
 from hybridq.studies.noise.results import write_results
 from hybridq.studies.noise.study import study_run

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybridq.errors import UserError
-from hybridq.evaluation.saved import read_evaluation
+from hybridq.results.evaluation import read_evaluation
 from hybridq.statistics.bootstrap import draw
 from hybridq.statistics.operating_point import (
     YOUDEN,

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from hybridq.evaluation.saved import SavedEvaluation
+from hybridq.results.evaluation import SavedEvaluation
 from hybridq.statistics.intervals import NO_DIFFERENCE, Interval, proportion_with_interval, signed, verdict_of
 from hybridq.statistics.metrics import IntArray
 

@@ -12,9 +12,9 @@ import pytest
 from backends.ibm.results import Drift
 from hybridq.cli.compare import companions
 from hybridq.config import parse_experiment
-from hybridq.evaluation.compare import Comparison, compare_evaluations, hardware_sentences, root
 from hybridq.evaluation.hardware import complete_name, drift_record, is_imitation
-from hybridq.runs import create_run
+from hybridq.results.comparison import Comparison, compare_evaluations, hardware_sentences, root
+from hybridq.run_folder import create_run
 
 SaveEvaluation = Callable[..., Path]
 SHOTS = 1024

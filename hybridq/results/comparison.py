@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from hybridq.errors import UserError
-from hybridq.evaluation.interventions import Replacement, replacements
-from hybridq.evaluation.saved import SavedEvaluation, order, read_evaluation, sampling
 from hybridq.files import whole, write_json
+from hybridq.results.evaluation import SavedEvaluation, order, read_evaluation, sampling
+from hybridq.results.replaced_q import Replacement, replacements
 from hybridq.statistics.bootstrap import draw, group_codes
 from hybridq.statistics.intervals import Interval, proportion_with_interval, verdict_of
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from hybridq.data.intensity import Levels
 from hybridq.errors import UserError
 from hybridq.files import make_folder, write_json, writing
-from hybridq.runs import Run
+from hybridq.run_folder import Run
 from hybridq.statistics.tasks import Task, task_named
 
 FloatArray = NDArray[np.float64]

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from hybridq.errors import UserError
-from hybridq.evaluation.compare import compare_evaluations, write_comparison
-from hybridq.evaluation.saved import read_evaluations
+from hybridq.results.comparison import compare_evaluations, write_comparison
+from hybridq.results.evaluation import read_evaluations
 from hybridq.statistics.intervals import NO_DIFFERENCE
 from hybridq.statistics.metrics import METRICS
 
