@@ -20,8 +20,8 @@ from backends.record import versions
 from hybridq.data.intensity import Levels
 from hybridq.errors import UserError
 from hybridq.evaluation.explanations import save_explanations
-from hybridq.evaluation.features import representations, save_stability
 from hybridq.evaluation.images import Progress, choose_elsewhere, features_of, images_of, locate
+from hybridq.evaluation.representations import representations, save_stability
 from hybridq.evaluation.training_mean import training_mean
 from hybridq.files import check_folder
 from hybridq.models import Classifier

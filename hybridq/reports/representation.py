@@ -43,7 +43,7 @@ class Representation:
     svg: Markup | None
     caption: str
     stability: list[tuple[str, dict[str, float | None]]]
-    """Title of a representation, and what :func:`hybridq.evaluation.features.stability` measured."""
+    """Title of a representation, and what :func:`hybridq.evaluation.representations.stability` measured."""
     stability_images: int
     pictures: list[Explained]
     map_side: int | None
