@@ -24,11 +24,11 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.summaries import PUBLISHED, RESULTS, SUMMARIES
 from hybridq.files import write_text
-from hybridq.studies.comparisons import PairedTest, compare_models
-from hybridq.studies.documents import parts, pipes, write_tables
-from hybridq.studies.results import read_results
-from hybridq.studies.study import load_study
-from hybridq.studies.table import SettingTable, study_tables
+from hybridq.studies.models.config import load_study
+from hybridq.studies.models.documents import parts, pipes, write_tables
+from hybridq.studies.models.paired_tests import PairedTest, compare_models
+from hybridq.studies.models.store import read_results
+from hybridq.studies.models.tables import SettingTable, study_tables
 
 PAGE = Path("docs/results.md")
 BLOCK = re.compile(r"(<!-- (study|summary|csv) (\S+)( metrics)? -->\n)(.*?)(<!-- end -->)", re.DOTALL)

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from hybridq.statistics.significance import interval_over_seeds
-from hybridq.studies.comparisons import PairedTest
-from hybridq.studies.table import UNKNOWN, Part, SettingTable, seconds, signed
+from hybridq.studies.models.paired_tests import PairedTest
+from hybridq.studies.models.tables import UNKNOWN, Part, SettingTable, seconds, signed
 
 RESULTS = Path("docs/results")
 PUBLISHED = RESULTS / "published.csv"

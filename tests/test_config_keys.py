@@ -23,8 +23,8 @@ from hybridq.config import Experiment, Hardware, Model, Section, Train, parse_ex
 from hybridq.config_keys import FIRST_KEYS
 from hybridq.errors import UserError
 from hybridq.run_folder import create_run
+from hybridq.studies.models.config import Choice, Tuning
 from hybridq.studies.noise.cells import FIRST_OF_A_CELL, Cell
-from hybridq.studies.study import Choice, Tuning
 
 SMALL = "{name: small, data: {source: synthetic}}"
 

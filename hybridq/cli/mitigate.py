@@ -43,7 +43,7 @@ def mitigation(
     with working("loading torch and qiskit"):
         import pandas as pd
 
-        from hybridq.evaluation.mitigation.table import RECORD, TABLE
+        from hybridq.studies.mitigation.tables import RECORD, TABLE
     if parse_name(backend).kind == "ibm":
         given = {"--limit": limit, "--stratified": stratified or None, "--training-images": training_images}
         for option, value in given.items():
@@ -64,7 +64,7 @@ def _simulated(
     run: Run, backend: str, split: str, limit: int | None, stratified: bool, training_images: int | None
 ) -> Path:
     from hybridq.cli.console import announce, bars
-    from hybridq.evaluation.mitigation.study import TRAINING_IMAGES, mitigate, plan_mitigation
+    from hybridq.studies.mitigation.run import TRAINING_IMAGES, mitigate, plan_mitigation
 
     plan = plan_mitigation(
         run,
@@ -83,7 +83,7 @@ def _simulated(
 def _on_hardware(run: Run, backend: str, split: str) -> Path:
     from hybridq.cli.console import bars
     from hybridq.evaluation.hardware import complete_name
-    from hybridq.evaluation.mitigation.saved import mitigate_saved
+    from hybridq.studies.mitigation.correct_saved import mitigate_saved
 
     with bars() as progress:
         return mitigate_saved(run, complete_name(run, backend).canonical, split=split, progress=progress)

@@ -31,13 +31,13 @@ def run(
     """
     from hybridq.cli.console import announce, bars, working
     from hybridq.errors import UserError
-    from hybridq.studies.study import load_study
+    from hybridq.studies.models.config import load_study
 
     if (engine == "dask") != (address is not None):
         raise UserError("--engine dask and --address belong together; give both or neither")
     study, cells = load_study(file, runs)
     with working("loading torch and qiskit"):
-        from hybridq.studies.grid import pending, pending_encoders, run_study
+        from hybridq.studies.models.run import pending, pending_encoders, run_study
     root = runs / study.name
     waiting = pending(study, cells, root)
     encoders = pending_encoders(waiting, root)
@@ -79,12 +79,12 @@ def tune(
     which the study's cells take. The same command continues a killed search.
     """
     from hybridq.cli.console import announce, bars, working
-    from hybridq.studies.study import load_study
+    from hybridq.studies.models.config import load_study
 
     study, cells = load_study(file, runs, tuned=False)
     with working("loading torch and qiskit"):
-        from hybridq.studies import tuning
-        from hybridq.studies.grid import pending_encoders
+        from hybridq.studies.models import tuning
+        from hybridq.studies.models.run import pending_encoders
     root = runs / study.name
     missing, total = tuning.count_missing(study, cells, root, trials)
     first = "; the shared encoder is pretrained first" if pending_encoders(cells, root) else ""

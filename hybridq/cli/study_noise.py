@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hybridq.studies.noise.study import StudiedRun
+    from hybridq.studies.noise.run import StudiedRun
 
 RunFolders = Annotated[list[Path], typer.Argument(metavar="RUN", help="Folders of finished runs, such as runs/NAME.")]
 Config = Annotated[
@@ -45,8 +45,8 @@ def noise(runs: RunFolders, config: Config = None, out: Out = None) -> None:
     if out is not None:
         check_folder(out)
     with working("loading torch and qiskit"):
-        from hybridq.studies.noise.results import write_results
-        from hybridq.studies.noise.study import study_run
+        from hybridq.studies.noise.run import study_run
+        from hybridq.studies.noise.write import write_results
     studied = []
     started = time.perf_counter()
     try:

@@ -10,10 +10,10 @@ import typer
 from hybridq.cli.options import Runs
 
 if TYPE_CHECKING:
-    from hybridq.studies.comparisons import PairedTest
-    from hybridq.studies.results import Results
-    from hybridq.studies.study import Study
-    from hybridq.studies.table import Part
+    from hybridq.studies.models.config import Study
+    from hybridq.studies.models.paired_tests import PairedTest
+    from hybridq.studies.models.store import Results
+    from hybridq.studies.models.tables import Part
 
 BROKEN = {
     "accuracy": "accu-\nracy",
@@ -56,8 +56,8 @@ def table(
     single_seeds.csv, table.md and table.tex.
     """
     from hybridq.cli.console import announce, console
-    from hybridq.studies.documents import EXPLANATION, parts, write_tables
-    from hybridq.studies.table import study_tables
+    from hybridq.studies.models.documents import EXPLANATION, parts, write_tables
+    from hybridq.studies.models.tables import study_tables
 
     study, results, folder = _results(file, runs, cells, out)
     if digits is not None:
@@ -88,8 +88,8 @@ def plot(file: File, runs: Runs = Path("runs"), cells: Collected = None, out: Ou
     from hybridq.cli.console import announce, bars
     from hybridq.files import whole
     from hybridq.reports.style import as_png
-    from hybridq.studies.plots import study_figures
-    from hybridq.studies.table import study_tables
+    from hybridq.studies.models.figures import study_figures
+    from hybridq.studies.models.tables import study_tables
 
     study, results, folder = _results(file, runs, cells, out)
     drawn = []
@@ -107,8 +107,8 @@ def _results(file: Path, runs: Path, cells: Path | None, out: Path | None) -> tu
     from hybridq.cli.console import bars
     from hybridq.errors import UserError
     from hybridq.files import check_folder
-    from hybridq.studies.results import collect, read_results
-    from hybridq.studies.study import load_study
+    from hybridq.studies.models.config import load_study
+    from hybridq.studies.models.store import collect, read_results
 
     study, wanted = load_study(file, runs, tuned=cells is None)
     if cells is not None:
@@ -126,7 +126,7 @@ def _results(file: Path, runs: Path, cells: Path | None, out: Path | None) -> tu
 
 def _tests(study: Study, results: Results) -> list[PairedTest]:
     from hybridq.cli.console import bars
-    from hybridq.studies.comparisons import compare_models
+    from hybridq.studies.models.paired_tests import compare_models
 
     with bars() as progress:
         return compare_models(study, results, progress=progress)

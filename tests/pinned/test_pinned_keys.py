@@ -18,15 +18,15 @@ from backends.ibm.ledger import Ledger
 from backends.ibm.results import ExecutionResult
 from hybridq.evaluation.evaluate import evaluate, plan_evaluation
 from hybridq.evaluation.hardware import evaluation_of, finish, open_task, prepare, standing
-from hybridq.evaluation.mitigation.saved import mitigate_saved
-from hybridq.evaluation.mitigation.study import mitigate, plan_mitigation
 from hybridq.models.saved import load_model
 from hybridq.results.evaluation import read_evaluations
 from hybridq.results.selection import choose_images
 from hybridq.run_folder import create_run, open_run
+from hybridq.studies.mitigation.correct_saved import mitigate_saved
+from hybridq.studies.mitigation.run import mitigate, plan_mitigation
 from hybridq.studies.noise.cells import cells_of
 from hybridq.studies.noise.config import load_noise_study
-from hybridq.studies.noise.saved import Store
+from hybridq.studies.noise.store import Store
 
 PINNED = Path(__file__).parent
 KEY = "loopback-key-0123456789-never-shown"

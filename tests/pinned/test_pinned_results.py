@@ -19,13 +19,13 @@ from test_pinned_keys import EVALUATIONS, PINNED, PLAIN
 from tiny import quietly
 
 from hybridq.evaluation.evaluate import compute_angles, evaluate, plan_evaluation
-from hybridq.evaluation.mitigation.saved import mitigate_saved
-from hybridq.evaluation.mitigation.study import mitigate, plan_mitigation
 from hybridq.results.evaluation import read_evaluation
 from hybridq.results.selection import choose_images
 from hybridq.run_folder import Run, open_run
+from hybridq.studies.mitigation.correct_saved import mitigate_saved
+from hybridq.studies.mitigation.run import mitigate, plan_mitigation
 from hybridq.studies.noise.config import load_noise_study
-from hybridq.studies.noise.study import study_run
+from hybridq.studies.noise.run import study_run
 from hybridq.studies.noise.tables import tables_of
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}

@@ -25,9 +25,9 @@ from backends.mitigation.folding import fold, folded
 from backends.mitigation.readout import Readout, calibrated, preparation
 from backends.mitigation.twirling import twirled
 from backends.noise import Noise
-from hybridq.evaluation.mitigation.shots import distribution, read_jointly, sample
 from hybridq.quantum.circuits import CircuitSpec
 from hybridq.quantum.engine import compile_noisy, compile_program
+from hybridq.studies.mitigation.shots import distribution, read_jointly, sample
 
 DEVICES = ("fake_torino", "fake_brisbane", "fake_manila", "noise:depolarizing_2q=0.02,readout=0.03,t1_us=80,t2_us=60")
 """With CZ, ECR and CX."""

@@ -12,7 +12,7 @@ import pytest
 
 from hybridq.config import dump_experiment
 from hybridq.results.selection import Selection, write_evaluation
-from hybridq.studies.study import Cell, Study, load_study
+from hybridq.studies.models.config import Cell, Study, load_study
 
 BASE = """
 name: base

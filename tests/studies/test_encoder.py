@@ -12,8 +12,8 @@ from tiny import TINY, quietly
 from torch import equal
 
 from hybridq.errors import UserError
-from hybridq.studies.grid import pending_encoders, run_study
-from hybridq.studies.study import load_study
+from hybridq.studies.models.config import load_study
+from hybridq.studies.models.run import pending_encoders, run_study
 
 STUDY = """
 name: shared

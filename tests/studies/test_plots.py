@@ -13,12 +13,12 @@ from matplotlib.text import Text
 from PIL import Image
 from tiny import quietly
 
+from hybridq.figures.models import Look
 from hybridq.reports.style import WIDTH, as_png
-from hybridq.studies.figures import Look
-from hybridq.studies.plots import study_figures
-from hybridq.studies.results import collect, read_results
-from hybridq.studies.study import load_study
-from hybridq.studies.table import study_tables
+from hybridq.studies.models.config import load_study
+from hybridq.studies.models.figures import study_figures
+from hybridq.studies.models.store import collect, read_results
+from hybridq.studies.models.tables import study_tables
 
 MakeStudy = Callable[..., Path]
 WriteCells = Callable[..., list]

@@ -13,8 +13,8 @@ import pytest
 from tiny import TINY, quietly
 
 from hybridq.errors import UserError
-from hybridq.studies.grid import is_finished, pending, run_study
-from hybridq.studies.study import load_study
+from hybridq.studies.models.config import load_study
+from hybridq.studies.models.run import is_finished, pending, run_study
 
 STUDY = """
 name: small

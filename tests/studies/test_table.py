@@ -14,12 +14,12 @@ from tiny import quietly
 from hybridq.errors import UserError
 from hybridq.statistics.metrics import compute_metrics
 from hybridq.statistics.tasks import task_named
-from hybridq.studies import comparisons
-from hybridq.studies.comparisons import PairedTest, compare_models, settings_of
-from hybridq.studies.documents import latex, markdown, write_tables
-from hybridq.studies.results import Results, collect, read_results
-from hybridq.studies.study import load_study
-from hybridq.studies.table import SettingTable, frame, study_tables
+from hybridq.studies.models import paired_tests as comparisons
+from hybridq.studies.models.config import load_study
+from hybridq.studies.models.documents import latex, markdown, write_tables
+from hybridq.studies.models.paired_tests import PairedTest, compare_models, settings_of
+from hybridq.studies.models.store import Results, collect, read_results
+from hybridq.studies.models.tables import SettingTable, frame, study_tables
 
 MakeStudy = Callable[..., Path]
 WriteCells = Callable[..., list]

@@ -20,9 +20,9 @@ from typer.testing import CliRunner
 
 from hybridq.cli.study import app
 from hybridq.errors import UserError
-from hybridq.studies import tuning
-from hybridq.studies.grid import run_study
-from hybridq.studies.study import load_study
+from hybridq.studies.models import tuning
+from hybridq.studies.models.config import load_study
+from hybridq.studies.models.run import run_study
 
 BASE = """
 name: base

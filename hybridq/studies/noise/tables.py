@@ -12,8 +12,8 @@ import pandas as pd
 from hybridq.run_folder import Run
 from hybridq.statistics.metrics import FloatArray
 from hybridq.studies.noise.cells import REFERENCE
-from hybridq.studies.noise.saved import SavedCell
-from hybridq.studies.noise.study import StudiedRun
+from hybridq.studies.noise.run import StudiedRun
+from hybridq.studies.noise.store import SavedCell
 from hybridq.studies.noise.thresholds import bearable_noise
 
 _NO_MODEL: Final = {

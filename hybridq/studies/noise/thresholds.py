@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from hybridq.statistics.metrics import FloatArray
-from hybridq.studies.noise.saved import SavedCell
+from hybridq.studies.noise.store import SavedCell
 
 DROPS: Final = (0.01, 0.05)
 """Of AUC, from the noiseless simulator's."""

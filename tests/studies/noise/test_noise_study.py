@@ -17,7 +17,7 @@ from hybridq.run_folder import Run, open_run
 from hybridq.statistics.operating_point import YOUDEN, choose
 from hybridq.studies.noise.cells import Cell, cells_of
 from hybridq.studies.noise.config import NoiseStudy, load_noise_study
-from hybridq.studies.noise.study import study_run
+from hybridq.studies.noise.run import study_run
 from hybridq.studies.noise.tables import model_names, straight_line
 
 SHIPPED = Path(__file__).parents[3] / "configs" / "studies" / "noise.yaml"

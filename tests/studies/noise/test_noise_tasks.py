@@ -12,9 +12,9 @@ from tiny import quietly
 from hybridq.config import parse_experiment
 from hybridq.results.selection import choose_images
 from hybridq.studies.noise.config import NoiseStudy
-from hybridq.studies.noise.results import write_results
-from hybridq.studies.noise.study import study_run
+from hybridq.studies.noise.run import study_run
 from hybridq.studies.noise.subject import Subject
+from hybridq.studies.noise.write import write_results
 from hybridq.training.train import train
 
 CONFIG = """

@@ -10,9 +10,9 @@ import pandas as pd
 
 from hybridq.statistics.significance import LEVEL, interval_over_seeds
 from hybridq.statistics.tasks import task_named
-from hybridq.studies.comparisons import PairedTest, Setting, cells_in, settings_of
-from hybridq.studies.results import Results
-from hybridq.studies.study import Study
+from hybridq.studies.models.config import Study
+from hybridq.studies.models.paired_tests import PairedTest, Setting, cells_in, settings_of
+from hybridq.studies.models.store import Results
 
 OVER_SEEDS = "t over seeds"
 OF_ONE = "one seed: over images"

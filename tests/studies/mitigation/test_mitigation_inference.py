@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from scipy.optimize import curve_fit
 
 from backends.mitigation.readout import Readout
-from hybridq.evaluation.mitigation.comparison import Comparison
-from hybridq.evaluation.mitigation.extrapolation import FASTEST_DECAY, exponential, linear
-from hybridq.evaluation.mitigation.learned import fit_correction
-from hybridq.evaluation.mitigation.methods import METHODS, MORE_SHOTS, NONE, Method, Version, methods_for
-from hybridq.evaluation.mitigation.outcome import Errors
 from hybridq.statistics.metrics import compute_metrics
 from hybridq.statistics.tasks import task_named
+from hybridq.studies.mitigation.comparison import Comparison
+from hybridq.studies.mitigation.extrapolation import FASTEST_DECAY, exponential, linear
+from hybridq.studies.mitigation.learned import fit_correction
+from hybridq.studies.mitigation.methods import METHODS, MORE_SHOTS, NONE, Method, Version, methods_for
+from hybridq.studies.mitigation.outcome import Errors
 
 FACTORS = (1, 3, 5)
 Z = st.floats(-1, 1)

@@ -15,7 +15,7 @@ from hybridq.config import dump_experiment, parse_experiment
 from hybridq.errors import UserError, WritingError
 from hybridq.files import check_folder, make_folder, write_text
 from hybridq.run_folder import Run, cores
-from hybridq.studies.study import CHOSEN, Cell, Study
+from hybridq.studies.models.config import CHOSEN, Cell, Study
 
 Report = Callable[[str, str | None], None]
 """Called with the name of each cell that ended, and why it failed or None."""

@@ -21,8 +21,8 @@ from hybridq.config import Experiment, dump_experiment, parse_experiment
 from hybridq.errors import UserError
 from hybridq.files import make_folder, whole, write_text
 from hybridq.run_folder import Run, cores
-from hybridq.studies.grid import check_same, engine, pending_encoders, run_cell
-from hybridq.studies.study import CHOSEN, Cell, Choice, Overrides, Study, Tuning
+from hybridq.studies.models.config import CHOSEN, Cell, Choice, Overrides, Study, Tuning
+from hybridq.studies.models.run import check_same, engine, pending_encoders, run_cell
 
 if TYPE_CHECKING:
     from optuna import Study as Search

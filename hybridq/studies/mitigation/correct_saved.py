@@ -15,17 +15,17 @@ import pandas as pd
 from hybridq.errors import UserError
 from hybridq.evaluation.evaluate import circuit_of, compute_angles
 from hybridq.evaluation.images import Progress
-from hybridq.evaluation.mitigation.learned import fit_correction
-from hybridq.evaluation.mitigation.methods import NONE, Method
-from hybridq.evaluation.mitigation.noiseless import decision, noiseless_values
-from hybridq.evaluation.mitigation.outcome import Errors, Outcome
-from hybridq.evaluation.mitigation.table import RECORD, TABLE, table_of
 from hybridq.files import whole, write_json
 from hybridq.models.objective import objective_of
 from hybridq.results.evaluation import SavedEvaluation, read_evaluations
 from hybridq.results.selection import Selection, folder_name, key_of
 from hybridq.run_folder import Run
 from hybridq.statistics.metrics import FloatArray
+from hybridq.studies.mitigation.learned import fit_correction
+from hybridq.studies.mitigation.methods import NONE, Method
+from hybridq.studies.mitigation.noiseless import decision, noiseless_values
+from hybridq.studies.mitigation.outcome import Errors, Outcome
+from hybridq.studies.mitigation.tables import RECORD, TABLE, table_of
 
 LEARNED = Method(learned=True)
 
@@ -34,7 +34,7 @@ def mitigate_saved(run: Run, backend: str, *, split: str, progress: Progress) ->
     """Correct the evaluation of ``split`` by what is learned from that of training images, both of ``backend``.
 
     ``backend`` is the name in the results, written out. Writes the same files as
-    :func:`hybridq.evaluation.mitigation.study.mitigate`, with two methods. There is one experiment: its scatter is
+    :func:`hybridq.studies.mitigation.run.mitigate`, with two methods. There is one experiment: its scatter is
     taken from the standard errors, that of the corrected values as if the correction were certain.
 
     Raises :class:`UserError` naming the evaluation that is missing, and for the training split.

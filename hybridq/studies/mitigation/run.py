@@ -25,11 +25,6 @@ from backends.record import versions
 from hybridq.errors import UserError
 from hybridq.evaluation.evaluate import circuit_of, compute_angles
 from hybridq.evaluation.images import Progress, locate
-from hybridq.evaluation.mitigation.device import SimulatedDevice
-from hybridq.evaluation.mitigation.methods import CALIBRATION_CIRCUITS, methods_for
-from hybridq.evaluation.mitigation.noiseless import decision, noiseless_values
-from hybridq.evaluation.mitigation.outcome import repeat
-from hybridq.evaluation.mitigation.table import RECORD, TABLE, table_of
 from hybridq.files import check_folder, whole, write_json
 from hybridq.models.objective import objective_of
 from hybridq.quantum.engine.noisy import MAX_QUBITS
@@ -37,6 +32,11 @@ from hybridq.results.selection import Selection, choose_images, folder_name, key
 from hybridq.run_folder import Run
 from hybridq.statistics.metrics import FloatArray
 from hybridq.statistics.tasks import task_named
+from hybridq.studies.mitigation.device import SimulatedDevice
+from hybridq.studies.mitigation.methods import CALIBRATION_CIRCUITS, methods_for
+from hybridq.studies.mitigation.noiseless import decision, noiseless_values
+from hybridq.studies.mitigation.outcome import repeat
+from hybridq.studies.mitigation.tables import RECORD, TABLE, table_of
 
 TRAINING_IMAGES: Final = 32
 """Circuits on which the learned correction is fitted, unless told otherwise."""

@@ -20,8 +20,8 @@ from hybridq.errors import UserError
 from hybridq.files import whole
 from hybridq.results.evaluation import SavedEvaluation, read_evaluations
 from hybridq.run_folder import Run
-from hybridq.studies.grid import check_same, failures, is_finished
-from hybridq.studies.study import Cell, Study, with_replaced_q
+from hybridq.studies.models.config import Cell, Study, with_replaced_q
+from hybridq.studies.models.run import check_same, failures, is_finished
 
 KEYS = ("cell", "model", "data", "label_fraction", "seed", "backend")
 Progress = Callable[[str, int, int], None]

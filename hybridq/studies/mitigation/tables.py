@@ -7,13 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from hybridq.evaluation.mitigation.comparison import Comparison
-from hybridq.evaluation.mitigation.methods import Method
-from hybridq.evaluation.mitigation.outcome import Outcome
 from hybridq.results.selection import Selection
 from hybridq.statistics.intervals import Interval
 from hybridq.statistics.metrics import FloatArray
 from hybridq.statistics.tasks import task_named
+from hybridq.studies.mitigation.comparison import Comparison
+from hybridq.studies.mitigation.methods import Method
+from hybridq.studies.mitigation.outcome import Outcome
 
 TABLE, RECORD = "mitigation.csv", "record.json"
 

@@ -14,8 +14,8 @@ from hybridq.statistics.intervals import newcombe
 from hybridq.statistics.metrics import FloatArray, IntArray
 from hybridq.statistics.significance import LEVEL, Difference, holm, mcnemar, paired_delong, two_level
 from hybridq.statistics.tasks import Task, task_named
-from hybridq.studies.results import Results
-from hybridq.studies.study import Study
+from hybridq.studies.models.config import Study
+from hybridq.studies.models.store import Results
 
 RESAMPLES = 1000
 """A standard error from so many resamples is known to 2 %."""

@@ -9,8 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from hybridq.figures.models import LINE, Look
 from hybridq.reports.style import INK, MUTED, WIDTH
-from hybridq.studies.figures import LINE, Look
 from hybridq.studies.noise.thresholds import DROPS
 
 SOURCE_TITLES: Final = {

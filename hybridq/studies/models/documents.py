@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hybridq.files import whole, write_text
-from hybridq.studies.comparisons import PairedTest
-from hybridq.studies.table import Part, SettingTable, frame, single_seeds
+from hybridq.studies.models.paired_tests import PairedTest
+from hybridq.studies.models.tables import Part, SettingTable, frame, single_seeds
 
 EXPLANATION = (
     "Metrics are means over seeds ± half of their 95 % t interval on these test images; of a single seed the interval "

@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import NullLocator, PercentFormatter
 
+from hybridq.figures.models import Look
+from hybridq.figures.noise_panels import SOURCE_TITLES, curve, exact, legend, level, panels
 from hybridq.reports.style import INK, MUTED, SHADE, WIDTH, colour, styled
 from hybridq.statistics.metrics import FloatArray
-from hybridq.studies.figures import Look
-from hybridq.studies.noise.panels import SOURCE_TITLES, curve, exact, legend, level, panels
 
 _MOST_POINTS = 1500
 """Drawn of a scatter; more would only be darker."""

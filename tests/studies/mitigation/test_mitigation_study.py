@@ -14,16 +14,16 @@ from tiny import quietly
 from backends import open_backend
 from hybridq.errors import UserError
 from hybridq.evaluation.evaluate import evaluate, plan_evaluation
-from hybridq.evaluation.mitigation.device import SimulatedDevice
-from hybridq.evaluation.mitigation.methods import METHODS, methods_for
-from hybridq.evaluation.mitigation.outcome import repeat
-from hybridq.evaluation.mitigation.saved import mitigate_saved
-from hybridq.evaluation.mitigation.study import mitigate, plan_mitigation
 from hybridq.quantum.circuits import CircuitSpec
 from hybridq.reports.mitigation_figure import mitigation_figure
 from hybridq.reports.style import as_png
 from hybridq.results.evaluation import read_evaluation
 from hybridq.run_folder import Run, open_run
+from hybridq.studies.mitigation.correct_saved import mitigate_saved
+from hybridq.studies.mitigation.device import SimulatedDevice
+from hybridq.studies.mitigation.methods import METHODS, methods_for
+from hybridq.studies.mitigation.outcome import repeat
+from hybridq.studies.mitigation.run import mitigate, plan_mitigation
 
 
 @pytest.fixture

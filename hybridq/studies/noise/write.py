@@ -10,8 +10,8 @@ from backends.record import versions
 from hybridq.files import whole, write_json
 from hybridq.reports.style import as_png
 from hybridq.studies.noise.config import NoiseStudy
-from hybridq.studies.noise.plots import noise_figures
-from hybridq.studies.noise.study import StudiedRun
+from hybridq.studies.noise.figures import noise_figures
+from hybridq.studies.noise.run import StudiedRun
 from hybridq.studies.noise.tables import Tables, tables_of
 
 

@@ -15,7 +15,7 @@ from hybridq.run_folder import Run
 from hybridq.studies.noise.cells import REFERENCE, Cell, cells_of
 from hybridq.studies.noise.config import NoiseStudy
 from hybridq.studies.noise.measure import measure, reference_of
-from hybridq.studies.noise.saved import SavedCell, Store
+from hybridq.studies.noise.store import SavedCell, Store
 from hybridq.studies.noise.subject import Progress, Subject
 from hybridq.studies.noise.values import NoisyValues
 

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridq.evaluation.mitigation.methods import NONE, Method
 from hybridq.statistics.bootstrap import RESAMPLES, draw, group_codes, weighted_auc
 from hybridq.statistics.intervals import Interval, interval_about, middle, wilson
 from hybridq.statistics.metrics import FloatArray, IntArray
 from hybridq.statistics.tasks import Task
+from hybridq.studies.mitigation.methods import NONE, Method
 
 
 class Comparison:

@@ -10,8 +10,8 @@ import numpy as np
 
 from backends.ibm.options import TWIRLS, ZNE_FACTORS
 from backends.mitigation.readout import Readout
-from hybridq.evaluation.mitigation.extrapolation import EXTRAPOLATIONS, Extrapolation
 from hybridq.statistics.metrics import FloatArray
+from hybridq.studies.mitigation.extrapolation import EXTRAPOLATIONS, Extrapolation
 
 ReadoutFrom = Literal["calibration", "measured"]
 
