@@ -12,8 +12,8 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from hybridq.figures.style import MUTED, as_png, colour, styled
 from hybridq.files import whole
-from hybridq.reports.style import MUTED, as_png, colour, styled
 
 SCANS = {
     "rotation": ("rotation, ± degrees", 15.0),

@@ -22,11 +22,11 @@ from matplotlib.figure import Figure
 
 from backends import open_backend
 from hybridq.config import load_experiment
+from hybridq.figures.style import as_png, colour, styled
 from hybridq.files import whole
 from hybridq.models.saved import circuit_spec, has_circuit
 from hybridq.quantum.circuits import CircuitSpec, dead_weights, describe
 from hybridq.quantum.layer import INITIAL_RANGE, quantum_layer
-from hybridq.reports.style import as_png, colour, styled
 
 BATCH, STEPS, DRAWS = 32, 60, 300
 QUBITS, LAYERS = (2, 4, 6, 8, 10, 12), (1, 2, 4, 8)

@@ -76,7 +76,7 @@ def _spectrum_table(spectrum: pd.DataFrame) -> None:
     from rich.table import Column, Table
 
     from hybridq.cli.console import console
-    from hybridq.reports.spectrum import IDEAL, strength_by_order
+    from hybridq.figures.spectrum import IDEAL, strength_by_order
 
     strengths = strength_by_order(spectrum)
     columns = [Column(str(name), justify="right", overflow="fold") for name in strengths]

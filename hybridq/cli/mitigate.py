@@ -91,9 +91,9 @@ def _on_hardware(run: Run, backend: str, split: str) -> Path:
 
 def draw(table: pd.DataFrame, record: dict[str, Any], path: Path) -> None:
     """The figure, unless it is there."""
+    from hybridq.figures.mitigation import mitigation_figure
+    from hybridq.figures.style import as_png
     from hybridq.files import whole
-    from hybridq.reports.mitigation_figure import mitigation_figure
-    from hybridq.reports.style import as_png
 
     if not path.is_file():
         with whole(path) as partial:

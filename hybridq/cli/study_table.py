@@ -86,8 +86,8 @@ def table(
 def plot(file: File, runs: Runs = Path("runs"), cells: Collected = None, out: Out = None) -> None:
     """Draw bars, radar, ROC, confusion matrices, learning curves and label-fraction curves as PNG in figures/."""
     from hybridq.cli.console import announce, bars
+    from hybridq.figures.style import as_png
     from hybridq.files import whole
-    from hybridq.reports.style import as_png
     from hybridq.studies.models.figures import study_figures
     from hybridq.studies.models.tables import study_tables
 

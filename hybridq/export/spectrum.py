@@ -12,10 +12,10 @@ import pandas as pd
 
 from backends.record import versions
 from hybridq.export.classifier import FittedLayer
+from hybridq.figures.spectrum import read_spectrum, spectrum_figure
+from hybridq.figures.style import as_png
 from hybridq.files import whole, write_json
 from hybridq.quantum.surrogate import Surrogate, spectrum_of
-from hybridq.reports.spectrum import read_spectrum, spectrum_figure
-from hybridq.reports.style import as_png
 from hybridq.results.selection import weights_digest
 from hybridq.run_folder import Run
 

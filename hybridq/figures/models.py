@@ -15,8 +15,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import roc_curve
 
-from hybridq.reports.figures import METRIC_TITLES
-from hybridq.reports.style import DASHES, INK, MARKERS, MUTED, RULE, SHADE, WIDTH, colour, styled
+from hybridq.figures.evaluations import METRIC_TITLES
+from hybridq.figures.style import DASHES, INK, MARKERS, MUTED, RULE, SHADE, WIDTH, colour, styled
 from hybridq.statistics.metrics import FloatArray, IntArray
 
 LINE = 0.17

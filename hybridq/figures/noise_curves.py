@@ -24,7 +24,7 @@ from hybridq.figures.noise_panels import (
     level,
     panels,
 )
-from hybridq.reports.style import styled
+from hybridq.figures.style import styled
 
 METRICS: Final = {
     "auc": "AUC",

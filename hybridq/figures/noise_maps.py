@@ -11,7 +11,7 @@ from matplotlib.ticker import NullLocator, PercentFormatter
 
 from hybridq.figures.models import Look
 from hybridq.figures.noise_panels import SOURCE_TITLES, curve, exact, legend, level, panels
-from hybridq.reports.style import INK, MUTED, SHADE, WIDTH, colour, styled
+from hybridq.figures.style import INK, MUTED, SHADE, WIDTH, colour, styled
 from hybridq.statistics.metrics import FloatArray
 
 _MOST_POINTS = 1500

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hybridq.figures.models import LINE, Look
-from hybridq.reports.style import INK, MUTED, WIDTH
+from hybridq.figures.style import INK, MUTED, WIDTH
 from hybridq.studies.noise.thresholds import DROPS
 
 SOURCE_TITLES: Final = {

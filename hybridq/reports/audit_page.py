@@ -16,8 +16,8 @@ from PIL import Image
 from hybridq.data.audit import Audit, Finding, Loaded, Seen
 from hybridq.data.decoding import Pixels, Unreadable
 from hybridq.data.images import map_images
+from hybridq.figures.style import theme_css
 from hybridq.files import write_text
-from hybridq.reports.style import theme_css
 
 LARGEST: Final = 128
 """Side in pixels to which pictures are reduced."""

@@ -12,10 +12,10 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from hybridq.reports import figures
+from hybridq.figures import evaluations as figures
+from hybridq.figures.style import Drawn, colour, css_name
 from hybridq.reports.decision import Decisions, decisions
 from hybridq.reports.representation import Representation, representation
-from hybridq.reports.style import Drawn, colour, css_name
 from hybridq.reports.tasks import View, view_of
 from hybridq.results.comparison import Comparison, ErrorParts, compare, device_sentences, root
 from hybridq.results.evaluation import SavedEvaluation, read_evaluations, sampling

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hybridq.reports.decision_figures import reliability, risk_by_coverage
-from hybridq.reports.figures import backend_label
-from hybridq.reports.style import Drawn, colour, css_name
+from hybridq.figures.decisions import reliability, risk_by_coverage
+from hybridq.figures.evaluations import backend_label
+from hybridq.figures.style import Drawn, colour, css_name
 from hybridq.results.evaluation import SavedEvaluation
 from hybridq.statistics.calibration import Calibration, calibration
 from hybridq.statistics.operating_point import OperatingPoint, Rule, is_binary, operating_point

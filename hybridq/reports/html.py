@@ -7,15 +7,15 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from hybridq.figures.evaluations import METRIC_TITLES
+from hybridq.figures.labels import undefined
+from hybridq.figures.style import theme_css
 from hybridq.files import write_text
 from hybridq.reports import content, statements
 from hybridq.reports.decision import KEPT
-from hybridq.reports.figures import METRIC_TITLES
-from hybridq.reports.label_figures import undefined
 from hybridq.reports.mitigation import mitigations
 from hybridq.reports.noise import noise_results
 from hybridq.reports.spectrum_section import spectrum_drawn
-from hybridq.reports.style import theme_css
 from hybridq.run_folder import open_run
 from hybridq.statistics.intervals import NO_DIFFERENCE, signed, verdict_of
 from hybridq.statistics.multilabel import OF_LABELS

@@ -10,8 +10,8 @@ from typing import Any, Final
 import pandas as pd
 
 from hybridq.errors import UserError
-from hybridq.reports.mitigation_figure import mitigation_figure
-from hybridq.reports.style import Drawn
+from hybridq.figures.mitigation import mitigation_figure
+from hybridq.figures.style import Drawn
 from hybridq.run_folder import Run
 
 _LIMITED: Final = ("flips", "auc", "auc_change", "auc_gain")

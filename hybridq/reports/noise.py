@@ -10,8 +10,8 @@ from typing import Any, Final
 import pandas as pd
 
 from hybridq.errors import UserError
-from hybridq.reports.noise_figures import NOISELESS, auc_by_strength, auc_change_map
-from hybridq.reports.style import Drawn
+from hybridq.figures.noise_run import NOISELESS, auc_by_strength, auc_change_map
+from hybridq.figures.style import Drawn
 from hybridq.run_folder import Run
 from hybridq.statistics.intervals import signed
 

@@ -15,8 +15,8 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from hybridq.errors import UserError
-from hybridq.reports.embedding_figure import embedding_maps, tsne_maps
-from hybridq.reports.style import inline_svg
+from hybridq.figures.embeddings import embedding_maps, tsne_maps
+from hybridq.figures.style import inline_svg
 from hybridq.results.evaluation import SavedEvaluation
 from hybridq.statistics.metrics import IntArray
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hybridq.reports.spectrum import read_spectrum, spectrum_figure, strength_by_order
-from hybridq.reports.style import Drawn
+from hybridq.figures.spectrum import read_spectrum, spectrum_figure, strength_by_order
+from hybridq.figures.style import Drawn
 from hybridq.run_folder import Run
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hybridq.reports import figures
+from hybridq.figures import evaluations as figures
 from hybridq.reports.content import Results
 from hybridq.reports.tasks import View
 from hybridq.results.comparison import ComparedBackend

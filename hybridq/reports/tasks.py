@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from matplotlib.figure import Figure
 
-from hybridq.reports import figures
-from hybridq.reports.label_figures import label_metric
+from hybridq.figures import evaluations as figures
+from hybridq.figures.labels import label_metric
 from hybridq.results.evaluation import SavedEvaluation
 
 

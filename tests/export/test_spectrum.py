@@ -12,7 +12,7 @@ from tiny import quietly
 
 from hybridq.errors import UserError
 from hybridq.export.export import Targets, export
-from hybridq.reports.spectrum import COLUMNS, MOST_DRAWN, read_spectrum, spectrum_figure, strength_by_order
+from hybridq.figures.spectrum import COLUMNS, MOST_DRAWN, read_spectrum, spectrum_figure, strength_by_order
 from hybridq.run_folder import open_run
 
 

@@ -16,12 +16,12 @@ from matplotlib.text import Text
 from PIL import Image
 from studied import noise_rows
 
-from hybridq.reports import figures
-from hybridq.reports.decision_figures import reliability, risk_by_coverage
-from hybridq.reports.label_figures import label_metric
+from hybridq.figures import evaluations as figures
+from hybridq.figures.decisions import reliability, risk_by_coverage
+from hybridq.figures.labels import label_metric
+from hybridq.figures.noise_run import auc_by_strength, auc_change_map
+from hybridq.figures.style import DARK, INK, MUTED, SERIES, SURFACE, WIDTH, as_png, as_svg, inline_svg
 from hybridq.reports.noise import SOURCE_TITLES
-from hybridq.reports.noise_figures import auc_by_strength, auc_change_map
-from hybridq.reports.style import DARK, INK, MUTED, SERIES, SURFACE, WIDTH, as_png, as_svg, inline_svg
 from hybridq.reports.tasks import view_of
 from hybridq.results.evaluation import SavedEvaluation, read_evaluations
 from hybridq.statistics.calibration import calibration

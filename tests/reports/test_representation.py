@@ -12,7 +12,7 @@ from tiny import quietly
 
 from hybridq.errors import UserError
 from hybridq.evaluation.evaluate import evaluate, plan_evaluation
-from hybridq.reports.embedding_figure import MOST_POINTS, tsne_maps
+from hybridq.figures.embeddings import MOST_POINTS, tsne_maps
 from hybridq.reports.html import write_report
 from hybridq.run_folder import open_run
 

@@ -14,7 +14,7 @@ from PIL import Image
 from tiny import quietly
 
 from hybridq.figures.models import Look
-from hybridq.reports.style import WIDTH, as_png
+from hybridq.figures.style import WIDTH, as_png
 from hybridq.studies.models.config import load_study
 from hybridq.studies.models.figures import study_figures
 from hybridq.studies.models.store import collect, read_results

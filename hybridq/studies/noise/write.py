@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from backends.record import versions
+from hybridq.figures.style import as_png
 from hybridq.files import whole, write_json
-from hybridq.reports.style import as_png
 from hybridq.studies.noise.config import NoiseStudy
 from hybridq.studies.noise.figures import noise_figures
 from hybridq.studies.noise.run import StudiedRun

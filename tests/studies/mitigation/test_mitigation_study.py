@@ -14,9 +14,9 @@ from tiny import quietly
 from backends import open_backend
 from hybridq.errors import UserError
 from hybridq.evaluation.evaluate import evaluate, plan_evaluation
+from hybridq.figures.mitigation import mitigation_figure
+from hybridq.figures.style import as_png
 from hybridq.quantum.circuits import CircuitSpec
-from hybridq.reports.mitigation_figure import mitigation_figure
-from hybridq.reports.style import as_png
 from hybridq.results.evaluation import read_evaluation
 from hybridq.run_folder import Run, open_run
 from hybridq.studies.mitigation.correct_saved import mitigate_saved

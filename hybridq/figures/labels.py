@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hybridq.reports.figures import backend_label
-from hybridq.reports.style import MARKERS, MUTED, RULE, WIDTH, colour, key, styled
+from hybridq.figures.evaluations import backend_label
+from hybridq.figures.style import MARKERS, MUTED, RULE, WIDTH, colour, key, styled
 from hybridq.results.evaluation import SavedEvaluation
 from hybridq.statistics.intervals import LabelMetrics
 

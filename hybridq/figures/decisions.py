@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from hybridq.reports.figures import backend_label
-from hybridq.reports.style import DASHES, MARKERS, MUTED, WIDTH, colour, key, styled
+from hybridq.figures.evaluations import backend_label
+from hybridq.figures.style import DASHES, MARKERS, MUTED, WIDTH, colour, key, styled
 from hybridq.results.evaluation import SavedEvaluation
 from hybridq.statistics.calibration import Calibration
 from hybridq.statistics.risk_coverage import RiskCoverage

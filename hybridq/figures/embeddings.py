@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 from sklearn.manifold import TSNE
 
-from hybridq.reports.style import INK, MARKERS, MUTED, RULE, SERIES, WIDTH, colour, styled
+from hybridq.figures.style import INK, MARKERS, MUTED, RULE, SERIES, WIDTH, colour, styled
 from hybridq.statistics.metrics import FloatArray, IntArray
 
 MOST_POINTS: Final = 400

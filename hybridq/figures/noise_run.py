@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from hybridq.reports.style import DASHES, INK, MARKERS, MUTED, SHADE, WIDTH, colour, key, styled
+from hybridq.figures.style import DASHES, INK, MARKERS, MUTED, SHADE, WIDTH, colour, key, styled
 from hybridq.statistics.intervals import signed
 
 NOISELESS = "aer"

@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 from sklearn.metrics import roc_curve
 
-from hybridq.reports.style import DASHES, INK, MARKERS, MUTED, RULE, SHADE, WIDTH, colour, key, styled
+from hybridq.figures.style import DASHES, INK, MARKERS, MUTED, RULE, SHADE, WIDTH, colour, key, styled
 from hybridq.results.evaluation import SavedEvaluation
 from hybridq.statistics.metrics import FloatArray
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from hybridq.errors import UserError
-from hybridq.reports.style import DASHES, INK, MARKERS, MUTED, WIDTH, colour, styled
+from hybridq.figures.style import DASHES, INK, MARKERS, MUTED, WIDTH, colour, styled
 
 IDEAL: Final = "aer"
 MOST_DRAWN: Final = 1000

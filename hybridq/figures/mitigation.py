@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from hybridq.reports.style import INK, MUTED, WIDTH, colour, styled
+from hybridq.figures.style import INK, MUTED, WIDTH, colour, styled
 
 _ROW = 0.36
 """Inches of a method."""
