@@ -21,7 +21,7 @@ def report(run: RunFolder, threshold: ThresholdRule = None) -> None:
     check_folder(opened.folder)
     evaluate_validation(opened, asked=threshold is not None)
     with working("drawing the report"):
-        from hybridq.reports.html import write_report
+        from hybridq.reports.page import write_report
 
         path = write_report(opened.folder, rule)
     announce(f"report: {path}")

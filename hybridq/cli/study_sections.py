@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 def study_sections(run: Run, backends: Sequence[str]) -> None:
     """On those of ``backends`` where it was studied: how much of their noise the run bears, and mitigation."""
-    from hybridq.reports.mitigation import mitigations
-    from hybridq.reports.noise import noise_results
+    from hybridq.reports.sections.mitigation import mitigations
+    from hybridq.reports.sections.noise import noise_results
 
     noise = noise_results(run)
     devices = {name.partition(":")[0] for name in backends}

@@ -58,7 +58,7 @@ def write_audit_page(path: Path, found: Audit, seen: Seen, loaded: Loaded | None
         for finding in found.findings
     ]
     environment = Environment(
-        loader=PackageLoader("hybridq.reports", "."),
+        loader=PackageLoader("hybridq.reports", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

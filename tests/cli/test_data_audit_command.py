@@ -108,7 +108,7 @@ def test_training_on_a_leaking_split_is_refused_in_one_sentence_and_writes_nothi
 
 
 def test_allowed_leaks_are_written_down_and_marked_on_the_report(leaking: Planted, tmp_path: Path) -> None:
-    from hybridq.reports.html import write_report
+    from hybridq.reports.page import write_report
 
     quiet = {"announce": lambda *_: None, "progress": lambda *_: None}
     run = train(parse_experiment(experiment(leaking)), tmp_path / "runs", allow_leaks=True, **quiet)

@@ -12,7 +12,7 @@ from hybridq.config import parse_experiment
 from hybridq.errors import UserError
 from hybridq.evaluation.evaluate import evaluate, plan_evaluation
 from hybridq.models.registry import model_names
-from hybridq.reports.html import write_report
+from hybridq.reports.page import write_report
 from hybridq.run_folder import Run
 from hybridq.training.train import train
 

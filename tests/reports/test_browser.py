@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from chromium import Chromium, find_chromium
 
-from hybridq.reports.html import write_report
+from hybridq.reports.page import write_report
 
 PHONE, DESK, SHEET = 400, 1100, 718
 """CSS pixels; the last is what margins leave of A4."""

@@ -11,10 +11,10 @@ import pytest
 from studied import write_studies
 
 from hybridq.errors import UserError
-from hybridq.reports.html import write_report
-from hybridq.reports.mitigation import mitigations
-from hybridq.reports.noise import SOURCE_TITLES, noise_results
-from hybridq.reports.spectrum_section import spectrum_drawn
+from hybridq.reports.page import write_report
+from hybridq.reports.sections.mitigation import mitigations
+from hybridq.reports.sections.noise import SOURCE_TITLES, noise_results
+from hybridq.reports.sections.spectrum import spectrum_drawn
 from hybridq.run_folder import Run
 from hybridq.statistics.operating_point import parse_rule
 

@@ -21,8 +21,8 @@ from hybridq.figures.decisions import reliability, risk_by_coverage
 from hybridq.figures.labels import label_metric
 from hybridq.figures.noise_run import auc_by_strength, auc_change_map
 from hybridq.figures.style import DARK, INK, MUTED, SERIES, SURFACE, WIDTH, as_png, as_svg, inline_svg
-from hybridq.reports.noise import SOURCE_TITLES
-from hybridq.reports.tasks import view_of
+from hybridq.reports.sections.noise import SOURCE_TITLES
+from hybridq.reports.sections.tasks import view_of
 from hybridq.results.evaluation import SavedEvaluation, read_evaluations
 from hybridq.statistics.calibration import calibration
 from hybridq.statistics.risk_coverage import confidence_of, risk_coverage

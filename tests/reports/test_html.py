@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from hybridq.errors import UserError
-from hybridq.reports.html import write_report
+from hybridq.reports.page import write_report
 from hybridq.results.evaluation import read_evaluations
 
 MakeRun = Callable[..., Path]
@@ -220,8 +220,8 @@ def test_the_same_run_gives_the_same_page(make_run: MakeRun) -> None:
 
 
 def test_reports_load_neither_torch_nor_qiskit() -> None:
-    script = "import sys, hybridq.reports.html; print(*sorted(sys.modules))"
+    script = "import sys, hybridq.reports.page; print(*sorted(sys.modules))"
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     loaded = set(answer.stdout.split())
-    assert "hybridq.reports.html" in loaded
+    assert "hybridq.reports.page" in loaded
     assert not loaded & {"torch", "qiskit", "lightning", "backends", "hybridq.training", "hybridq.evaluation.evaluate"}

@@ -13,7 +13,7 @@ from tiny import quietly
 from hybridq.errors import UserError
 from hybridq.evaluation.evaluate import evaluate, plan_evaluation
 from hybridq.figures.embeddings import MOST_POINTS, tsne_maps
-from hybridq.reports.html import write_report
+from hybridq.reports.page import write_report
 from hybridq.run_folder import open_run
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from hybridq.figures import evaluations as figures
-from hybridq.reports.content import Results
-from hybridq.reports.tasks import View
+from hybridq.reports.sections.results import Results
+from hybridq.reports.sections.tasks import View
 from hybridq.results.comparison import ComparedBackend
 from hybridq.statistics.intervals import NO_DIFFERENCE, Interval, signed
 

@@ -11,11 +11,12 @@ from hybridq.figures.evaluations import METRIC_TITLES
 from hybridq.figures.labels import undefined
 from hybridq.figures.style import theme_css
 from hybridq.files import write_text
-from hybridq.reports import content, statements
-from hybridq.reports.decision import KEPT
-from hybridq.reports.mitigation import mitigations
-from hybridq.reports.noise import noise_results
-from hybridq.reports.spectrum_section import spectrum_drawn
+from hybridq.reports import sentences as statements
+from hybridq.reports.sections import results as content
+from hybridq.reports.sections.decisions import KEPT
+from hybridq.reports.sections.mitigation import mitigations
+from hybridq.reports.sections.noise import noise_results
+from hybridq.reports.sections.spectrum import spectrum_drawn
 from hybridq.run_folder import open_run
 from hybridq.statistics.intervals import NO_DIFFERENCE, signed, verdict_of
 from hybridq.statistics.multilabel import OF_LABELS
@@ -76,7 +77,7 @@ def write_report(folder: Path, rule: Rule = YOUDEN) -> Path:
 
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("hybridq.reports", "."),
+        loader=PackageLoader("hybridq.reports", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

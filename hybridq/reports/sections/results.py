@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 
 from hybridq.figures import evaluations as figures
 from hybridq.figures.style import Drawn, colour, css_name
-from hybridq.reports.decision import Decisions, decisions
-from hybridq.reports.representation import Representation, representation
-from hybridq.reports.tasks import View, view_of
+from hybridq.reports.sections.decisions import Decisions, decisions
+from hybridq.reports.sections.representations import Representation, representation
+from hybridq.reports.sections.tasks import View, view_of
 from hybridq.results.comparison import Comparison, ErrorParts, compare, device_sentences, root
 from hybridq.results.evaluation import SavedEvaluation, read_evaluations, sampling
 from hybridq.run_folder import Run
