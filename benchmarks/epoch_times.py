@@ -23,7 +23,7 @@ from hybridq.data.cache import open_images
 from hybridq.data.sources import load_manifest
 from hybridq.data.transforms import to_float
 from hybridq.files import whole
-from hybridq.models.saved import new_model
+from hybridq.models.build import new_model
 
 BASE = Path("configs/lean_hybrid_medical_mnist.yaml")
 NETWORKS = {

@@ -24,7 +24,7 @@ from backends import open_backend
 from hybridq.config import load_experiment
 from hybridq.figures.style import as_png, colour, styled
 from hybridq.files import whole
-from hybridq.models.saved import circuit_spec, has_circuit
+from hybridq.models.build import circuit_spec, has_circuit
 from hybridq.quantum.circuits import CircuitSpec, dead_weights, describe
 from hybridq.quantum.layer import INITIAL_RANGE, quantum_layer
 

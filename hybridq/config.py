@@ -325,7 +325,7 @@ class Model(Section):
 
     name: str = "ssl_quantum"
     backbone: str = "mobilenet_v2"
-    """A backbone of the registry in ``hybridq.models.backbones``."""
+    """A backbone of the registry in ``hybridq.models.backbones.registry``."""
     imagenet: bool = False
     """Start from torchvision's ImageNet weights (downloaded once by torchvision)."""
     qubits: Annotated[int, Field(ge=1, le=16)] = 4
@@ -344,7 +344,7 @@ class Model(Section):
     attention: Literal["none", "fourier"] = "none"
     """Learned phases in Fourier space at the end of the circuit."""
     branch: Literal["circuit", "mlp", "linear", "fourier"] = "circuit"
-    """What turns angles into values; all but ``circuit`` are classical controls (``hybridq.models.branches``)."""
+    """What turns angles into values; all but ``circuit`` are classical controls (``hybridq.models.controls``)."""
     train_circuit: bool = True
     """False keeps the random weights of the circuit, or of what is in its place: a control."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2

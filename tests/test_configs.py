@@ -9,7 +9,7 @@ import torch
 
 from hybridq.config import UNCHANGED, Experiment, load_experiment
 from hybridq.data.sources.registry import source_names
-from hybridq.models.saved import new_model
+from hybridq.models.build import new_model
 from hybridq.studies.models.config import load_study
 
 ROOT = Path(__file__).parents[1]

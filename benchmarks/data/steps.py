@@ -8,7 +8,7 @@ import torch
 
 from hybridq.config import Augmentation, Pretrain
 from hybridq.data.images import Images
-from hybridq.models.backbones import build_backbone
+from hybridq.models.backbones.registry import build_backbone
 from hybridq.training.batches import Batches
 from hybridq.training.simclr import SimCLR
 

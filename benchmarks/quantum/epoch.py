@@ -16,10 +16,10 @@ from benchmarks.quantum.timing import Timing, seconds_of
 from hybridq.config import Experiment, parse_experiment
 from hybridq.data.cache import open_images
 from hybridq.data.sources import load_manifest
-from hybridq.models.backbones import build_backbone
-from hybridq.models.objective import objective_of
-from hybridq.models.saved import circuit_spec
-from hybridq.models.ssl_quantum import SSLQuantum
+from hybridq.models.architectures.ssl_quantum import SSLQuantum
+from hybridq.models.backbones.registry import build_backbone
+from hybridq.models.build import circuit_spec
+from hybridq.models.objectives import objective_of
 from hybridq.quantum.layer import quantum_layer
 from hybridq.training.batches import Batches
 from hybridq.training.finetune import FineTune

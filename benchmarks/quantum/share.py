@@ -12,7 +12,7 @@ from benchmarks.quantum.effort import Effort
 from benchmarks.quantum.ours import LAYER, layer_step
 from benchmarks.quantum.results import Found, Row, Tick
 from benchmarks.quantum.timing import Call, Timing, interleaved
-from hybridq.models.backbones import build_backbone
+from hybridq.models.backbones.registry import build_backbone
 
 SIZES = (64, 224)
 

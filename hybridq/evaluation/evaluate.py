@@ -25,9 +25,9 @@ from hybridq.evaluation.representations import representations, save_stability
 from hybridq.evaluation.training_mean import training_mean
 from hybridq.files import check_folder
 from hybridq.models import Classifier
-from hybridq.models.objective import objective_of
+from hybridq.models.build import circuit_spec, has_circuit, load_model
+from hybridq.models.objectives import objective_of
 from hybridq.models.registry import has_place_for_circuit
-from hybridq.models.saved import circuit_spec, has_circuit, load_model
 from hybridq.quantum.exact import run_exactly, takes_over
 from hybridq.quantum.layer import QuantumLayer
 from hybridq.results.replaced_q import INTERVENTIONS, intervened, shuffled_rows

@@ -18,7 +18,7 @@ from hybridq.data.manifest import Manifest
 from hybridq.data.sources import load_manifest, path_of, with_path
 from hybridq.errors import UserError
 from hybridq.models import Classifier
-from hybridq.models.frozen import compute_features, frozen_features
+from hybridq.models.features import compute_features, frozen_features
 from hybridq.results.selection import Selection, choose_from
 from hybridq.run_folder import Run
 

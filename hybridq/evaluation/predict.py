@@ -27,8 +27,8 @@ from hybridq.data.transforms import to_float
 from hybridq.errors import UserError
 from hybridq.evaluation.evaluate import NOISELESS, circuit_of, expectations
 from hybridq.evaluation.images import Progress
-from hybridq.models.objective import objective_of
-from hybridq.models.saved import has_circuit, load_model
+from hybridq.models.build import has_circuit, load_model
+from hybridq.models.objectives import objective_of
 from hybridq.run_folder import Run
 from hybridq.statistics.tasks import task_named
 

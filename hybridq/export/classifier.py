@@ -13,8 +13,8 @@ from backends.names import parse_name
 from hybridq.data.intensity import FULL, Levels
 from hybridq.errors import UserError
 from hybridq.models import Classifier
-from hybridq.models.objective import objective_of
-from hybridq.models.saved import circuit_spec, has_circuit, load_model
+from hybridq.models.build import circuit_spec, has_circuit, load_model
+from hybridq.models.objectives import objective_of
 from hybridq.quantum.circuits import CircuitSpec
 from hybridq.quantum.exact import exact_compiler
 from hybridq.quantum.layer import QuantumLayer

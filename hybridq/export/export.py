@@ -23,7 +23,7 @@ from hybridq.export import formats
 from hybridq.export.classifier import NOISELESS, FittedLayer, Reference, fit_layer, without_qiskit
 from hybridq.export.spectrum import save_spectrum
 from hybridq.files import check_file, check_folder, whole
-from hybridq.models.saved import has_circuit
+from hybridq.models.build import has_circuit
 from hybridq.quantum.surrogate import load_surrogate, save_surrogate
 from hybridq.results.selection import Selection, choose_images, weights_digest
 from hybridq.run_folder import Run

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from hybridq.models.backbones import Backbone
+from hybridq.models.backbones.registry import Backbone
 
 
 class Classifier(nn.Module, ABC):

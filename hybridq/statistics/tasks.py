@@ -1,6 +1,6 @@
 """What depends on the task when something is evaluated: truth, decision, metrics, tables. Loads no torch.
 
-The loss and the probabilities of a task are in :mod:`hybridq.models.objective`.
+The loss and the probabilities of a task are in :mod:`hybridq.models.objectives`.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ from hybridq.config import Model, Train
 from hybridq.data.images import Images
 from hybridq.data.transforms import to_float
 from hybridq.models import Classifier
-from hybridq.models.frozen import Features
-from hybridq.models.objective import Objective
+from hybridq.models.features import Features
+from hybridq.models.objectives import Objective
 from hybridq.training.batches import Batches
 from hybridq.training.callbacks import refuse_infinite
 from hybridq.training.schedules import scheduled

@@ -12,7 +12,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from hybridq.config import Pretrain
-from hybridq.models.backbones import Backbone
+from hybridq.models.backbones.registry import Backbone
 from hybridq.training.batches import Batches
 from hybridq.training.callbacks import refuse_infinite
 from hybridq.training.schedules import warm_cosine

@@ -20,10 +20,10 @@ from hybridq.data.sources import path_of
 from hybridq.errors import UserError
 from hybridq.files import check_folder, whole, write_json, write_text
 from hybridq.models import Classifier
+from hybridq.models.build import circuit_spec, has_circuit, load_weights, new_model
 from hybridq.models.cost import multiply_adds
-from hybridq.models.frozen import frozen_features, measure_batch_statistics
-from hybridq.models.objective import Objective, objective_of
-from hybridq.models.saved import circuit_spec, has_circuit, load_weights, new_model
+from hybridq.models.features import frozen_features, measure_batch_statistics
+from hybridq.models.objectives import Objective, objective_of
 from hybridq.quantum.circuits import dead_weights, describe, draw, to_qasm3
 from hybridq.quantum.layer import QuantumLayer
 from hybridq.run_folder import Run, cores, create_run, write_environment

@@ -17,7 +17,7 @@ from hybridq.config import parse_experiment
 from hybridq.evaluation.evaluate import evaluate, plan_evaluation
 from hybridq.evaluation.explanations import MISTAKES, RIGHT, choose, grad_cam, picture
 from hybridq.evaluation.representations import stability
-from hybridq.models.saved import load_model, new_model
+from hybridq.models.build import load_model, new_model
 from hybridq.results.evaluation import read_evaluation
 from hybridq.results.selection import Selection
 from hybridq.run_folder import open_run

@@ -28,7 +28,7 @@ from hybridq.evaluation.predict import predict_files
 from hybridq.export import export as module
 from hybridq.export import formats
 from hybridq.export.export import Exported, Targets, export
-from hybridq.models.backbones import backbone_names
+from hybridq.models.backbones.registry import backbone_names
 from hybridq.quantum.surrogate import load_surrogate, save_surrogate
 from hybridq.results.selection import choose_images
 from hybridq.run_folder import open_run

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from hybridq.models.branches import classical_branch
+from hybridq.models.controls import classical_branch
 from hybridq.quantum.circuits import CircuitSpec
 from hybridq.quantum.layer import quantum_layer
 

@@ -8,9 +8,9 @@ from torch import nn
 
 from hybridq.config import parse_experiment
 from hybridq.models import Classifier
-from hybridq.models.backbones import build_backbone
+from hybridq.models.backbones.registry import build_backbone
+from hybridq.models.build import new_model
 from hybridq.models.cost import multiply_adds
-from hybridq.models.saved import new_model
 
 
 def counted(module: nn.Module, channels: int, size: int) -> int:

@@ -9,9 +9,9 @@ from torch import nn
 from hybridq.config import parse_experiment
 from hybridq.errors import UserError
 from hybridq.models import Classifier
-from hybridq.models.backbones import backbone_names, build_backbone
+from hybridq.models.backbones.registry import backbone_names, build_backbone
+from hybridq.models.build import circuit_spec, new_model
 from hybridq.models.registry import model_names
-from hybridq.models.saved import circuit_spec, new_model
 from hybridq.quantum.circuits import dead_weights
 
 QUICK = [name for name in backbone_names() if name != "vgg16"]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hybridq.errors import UserError
-from hybridq.models.objective import objective_of
+from hybridq.models.objectives import objective_of
 
 
 def test_one_class_an_image_is_cross_entropy_over_softmax() -> None:

@@ -10,9 +10,9 @@ from backends import open_backend
 from hybridq.config import Experiment, parse_experiment
 from hybridq.errors import UserError
 from hybridq.models import Classifier
-from hybridq.models.backbones import build_backbone
-from hybridq.models.fusion import ResidualFusion
-from hybridq.models.saved import circuit_spec, new_model
+from hybridq.models.architectures.fusion import ResidualFusion
+from hybridq.models.backbones.registry import build_backbone
+from hybridq.models.build import circuit_spec, new_model
 
 
 def experiment(*overrides: str) -> Experiment:

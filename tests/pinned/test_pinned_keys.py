@@ -18,7 +18,7 @@ from backends.ibm.ledger import Ledger
 from backends.ibm.results import ExecutionResult
 from hybridq.evaluation.evaluate import evaluate, plan_evaluation
 from hybridq.evaluation.hardware import evaluation_of, finish, open_task, prepare, standing
-from hybridq.models.saved import load_model
+from hybridq.models.build import load_model
 from hybridq.results.evaluation import read_evaluations
 from hybridq.results.selection import choose_images
 from hybridq.run_folder import create_run, open_run

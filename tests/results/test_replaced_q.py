@@ -18,7 +18,7 @@ from hybridq.data.sources import load_manifest
 from hybridq.data.transforms import to_float
 from hybridq.errors import UserError
 from hybridq.evaluation.evaluate import evaluate, plan_evaluation
-from hybridq.models.saved import load_model
+from hybridq.models.build import load_model
 from hybridq.results.comparison import compare_evaluations
 from hybridq.results.evaluation import read_evaluation
 from hybridq.run_folder import Run, open_run

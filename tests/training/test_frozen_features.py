@@ -16,8 +16,8 @@ from hybridq.data.images import Images
 from hybridq.errors import UserError
 from hybridq.evaluation.evaluate import evaluate, plan_evaluation
 from hybridq.models import Classifier
-from hybridq.models.frozen import compute_features, frozen_features, measure_batch_statistics
-from hybridq.models.saved import new_model
+from hybridq.models.build import new_model
+from hybridq.models.features import compute_features, frozen_features, measure_batch_statistics
 from hybridq.run_folder import Run
 from hybridq.training import train as training_module
 from hybridq.training.train import train

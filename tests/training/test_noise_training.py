@@ -15,7 +15,7 @@ from hybridq.config import Experiment, parse_experiment
 from hybridq.errors import UserError
 from hybridq.evaluation.evaluate import evaluate, plan_evaluation
 from hybridq.models import Classifier
-from hybridq.models.saved import load_model, new_model
+from hybridq.models.build import load_model, new_model
 from hybridq.run_folder import Run, open_run
 from hybridq.training.train import train
 

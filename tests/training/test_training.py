@@ -18,7 +18,7 @@ from tiny import TINY, quietly
 
 from hybridq.config import Experiment, parse_experiment
 from hybridq.errors import UserError
-from hybridq.models.saved import load_model, new_model
+from hybridq.models.build import load_model, new_model
 from hybridq.run_folder import open_run
 from hybridq.training.train import train
 

@@ -16,7 +16,7 @@ from hybridq.errors import UserError
 from hybridq.evaluation.evaluate import circuit_of, compute_angles
 from hybridq.evaluation.images import Progress
 from hybridq.files import whole, write_json
-from hybridq.models.objective import objective_of
+from hybridq.models.objectives import objective_of
 from hybridq.results.evaluation import SavedEvaluation, read_evaluations
 from hybridq.results.selection import Selection, folder_name, key_of
 from hybridq.run_folder import Run

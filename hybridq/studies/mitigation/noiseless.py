@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from backends.contract import CircuitProgram
-from hybridq.models.objective import objective_of
-from hybridq.models.saved import load_model
+from hybridq.models.build import load_model
+from hybridq.models.objectives import objective_of
 from hybridq.quantum.engine import compile_program
 from hybridq.run_folder import Run
 from hybridq.statistics.metrics import FloatArray

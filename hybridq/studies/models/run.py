@@ -156,7 +156,7 @@ def _trained(configuration: str, folder: Path, allow_leaks: bool) -> Run:
 
 def _evaluate(run: Run, backends: Sequence[str], split: str, interventions: Sequence[str]) -> None:
     from hybridq.evaluation.evaluate import evaluate, plan_evaluation
-    from hybridq.models.saved import has_circuit
+    from hybridq.models.build import has_circuit
 
     for backend in backends if has_circuit(run.experiment().model) else backends[:1]:
         for replace_q in (None, *interventions):

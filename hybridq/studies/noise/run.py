@@ -9,7 +9,7 @@ from typing import Any
 from backends.errors import BackendError
 from hybridq.evaluation.evaluate import circuit_of
 from hybridq.files import check_folder
-from hybridq.models.saved import has_circuit
+from hybridq.models.build import has_circuit
 from hybridq.results.selection import choose_images
 from hybridq.run_folder import Run
 from hybridq.studies.noise.cells import REFERENCE, Cell, cells_of

@@ -12,8 +12,8 @@ import torch
 from hybridq.evaluation.evaluate import circuit_of
 from hybridq.evaluation.images import features_of, images_of
 from hybridq.models import Classifier
-from hybridq.models.objective import objective_of
-from hybridq.models.saved import has_circuit, load_model
+from hybridq.models.build import has_circuit, load_model
+from hybridq.models.objectives import objective_of
 from hybridq.quantum.engine import compile_program
 from hybridq.quantum.layer import QuantumLayer
 from hybridq.results.evaluation import SavedEvaluation

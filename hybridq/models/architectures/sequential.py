@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from hybridq import config
-from hybridq.models.backbones import Backbone, build_backbone
-from hybridq.models.hybrid import HybridModel
+from hybridq.models.architectures.hybrid import HybridModel
+from hybridq.models.backbones.registry import Backbone, build_backbone
 from hybridq.models.registry import model
 
 

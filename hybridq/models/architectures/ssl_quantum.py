@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from hybridq import config
-from hybridq.models.backbones import Backbone, build_backbone
-from hybridq.models.fusion import ResidualFusion
-from hybridq.models.hybrid import HybridModel
+from hybridq.models.architectures.fusion import ResidualFusion
+from hybridq.models.architectures.hybrid import HybridModel
+from hybridq.models.backbones.registry import Backbone, build_backbone
 from hybridq.models.registry import model
 
 

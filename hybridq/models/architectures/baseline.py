@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from hybridq import config
-from hybridq.models.backbones import Backbone, build_backbone
+from hybridq.models.backbones.registry import Backbone, build_backbone
 from hybridq.models.classifier import Classifier
 from hybridq.models.registry import model
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from hybridq.errors import UserError
-from hybridq.models.backbones import Backbone, backbone
+from hybridq.models.backbones.registry import Backbone, backbone
 
 
 def _block(inside: int, outside: int, *, pool: bool) -> nn.Sequential:

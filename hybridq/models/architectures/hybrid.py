@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from hybridq import config
-from hybridq.models.backbones import Backbone
+from hybridq.models.backbones.registry import Backbone
 from hybridq.models.classifier import Classifier
 
 

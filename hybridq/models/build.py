@@ -11,8 +11,8 @@ from torch import nn
 
 from hybridq import config
 from hybridq.errors import UserError
-from hybridq.models.branches import classical_branch
 from hybridq.models.classifier import Classifier
+from hybridq.models.controls import classical_branch
 from hybridq.models.registry import build_model, has_place_for_circuit
 from hybridq.quantum.circuits import CircuitSpec
 from hybridq.quantum.layer import quantum_layer
