@@ -19,9 +19,9 @@ import torch
 from torch import nn
 
 from hybridq.config import Experiment, load_experiment
-from hybridq.data.cache import open_images
+from hybridq.data.images.cache import open_images
+from hybridq.data.images.transforms import to_float
 from hybridq.data.sources import load_manifest
-from hybridq.data.transforms import to_float
 from hybridq.files import whole
 from hybridq.models.build import new_model
 

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from hybridq.config import Experiment, dump_experiment, load_experiment
-from hybridq.data.intensity import Intensity
+from hybridq.data.images.intensity import Intensity
 from hybridq.errors import UserError
 from hybridq.files import write_json, write_text
 

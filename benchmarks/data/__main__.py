@@ -23,10 +23,10 @@ from benchmarks.data.steps import shares_of_waiting
 from benchmarks.quantum import machine
 from benchmarks.quantum.timing import seconds_of
 from hybridq.config import Augmentation, Data
-from hybridq.data.angiogram import Patient, draw_patch
-from hybridq.data.cache import CACHE_DIR, open_images
-from hybridq.data.images import Images
+from hybridq.data.images.cache import CACHE_DIR, open_images
+from hybridq.data.images.images import Images
 from hybridq.data.sources import load_manifest
+from hybridq.data.sources.support.angiogram import Patient, draw_patch
 
 SIZE, BATCH = 64, 128
 FAMILY = Augmentation()

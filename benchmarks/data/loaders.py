@@ -14,7 +14,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import functional as TF
 
 from hybridq.config import Augmentation
-from hybridq.data.images import Images
+from hybridq.data.images.images import Images
 from hybridq.training.batches import Batches
 
 Epoch = Callable[[], object]

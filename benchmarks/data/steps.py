@@ -7,7 +7,7 @@ import time
 import torch
 
 from hybridq.config import Augmentation, Pretrain
-from hybridq.data.images import Images
+from hybridq.data.images.images import Images
 from hybridq.models.backbones.registry import build_backbone
 from hybridq.training.batches import Batches
 from hybridq.training.simclr import SimCLR

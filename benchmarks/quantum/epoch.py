@@ -14,7 +14,7 @@ from benchmarks.quantum.effort import Effort
 from benchmarks.quantum.results import Figure, Found, Row, Tick
 from benchmarks.quantum.timing import Timing, seconds_of
 from hybridq.config import Experiment, parse_experiment
-from hybridq.data.cache import open_images
+from hybridq.data.images.cache import open_images
 from hybridq.data.sources import load_manifest
 from hybridq.models.architectures.ssl_quantum import SSLQuantum
 from hybridq.models.backbones.registry import build_backbone

@@ -59,7 +59,7 @@ def show(
 
     from hybridq.cli.console import bars, names_of_unusable_files
     from hybridq.config import Data
-    from hybridq.data.intensity import choose_range, describe, measure
+    from hybridq.data.images.intensity import choose_range, describe, measure
     from hybridq.data.sources import load_manifest
 
     data = Data(source=source, splits=None if splits is None else str(splits))
@@ -131,7 +131,7 @@ def _sizes(manifest: Manifest, progress: Progress) -> str:
     """The sides of the images; headers are read where the source does not know them."""
     from PIL import Image
 
-    from hybridq.data.silence import silent_decoders
+    from hybridq.data.images.silence import silent_decoders
 
     table = manifest.table
     sides = {(width, height) for width, height in zip(table["width"], table["height"], strict=True) if width}

@@ -11,7 +11,7 @@ import typer
 from hybridq.cli.options import RunFolder
 
 if TYPE_CHECKING:
-    from hybridq.data.decoding import Unreadable
+    from hybridq.data.images.decoding import Unreadable
 
 MOST_LINES = 10
 """Of what is said about files one by one; a table has them all."""
@@ -47,7 +47,7 @@ def predict(
         import pandas as pd
 
         from hybridq.cli.tables import print_frame
-        from hybridq.data.images import all_readable
+        from hybridq.data.images.images import all_readable
         from hybridq.evaluation.predict import UNUSABLE, Predictor, image_files
     files, others = image_files(images)
     predictor = Predictor(opened, backend)

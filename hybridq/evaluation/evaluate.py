@@ -17,7 +17,7 @@ from backends import open_backend
 from backends.contract import Backend, CircuitProgram, CompiledCircuit
 from backends.names import parse_name
 from backends.record import versions
-from hybridq.data.intensity import Levels
+from hybridq.data.images.intensity import Levels
 from hybridq.errors import UserError
 from hybridq.evaluation.explanations import save_explanations
 from hybridq.evaluation.images import Progress, choose_elsewhere, features_of, images_of, locate

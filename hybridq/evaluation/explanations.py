@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from hybridq.data.images import Images
-from hybridq.data.transforms import to_float
+from hybridq.data.images.images import Images
+from hybridq.data.images.transforms import to_float
 from hybridq.files import write_json
 from hybridq.models import Classifier
 from hybridq.results.selection import Selection

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from hybridq.config import Data
-from hybridq.data.cache import open_images
-from hybridq.data.images import Images
-from hybridq.data.intensity import FULL, Levels, Measured, carried_over, far_outside, measure, named
+from hybridq.data.images.cache import open_images
+from hybridq.data.images.images import Images
+from hybridq.data.images.intensity import FULL, Levels, Measured, carried_over, far_outside, measure, named
 from hybridq.data.manifest import Manifest
 from hybridq.data.sources import load_manifest, path_of, with_path
 from hybridq.errors import UserError

@@ -18,12 +18,20 @@ from numpy.typing import NDArray
 
 from backends import open_backend
 from backends.names import parse_name
-from hybridq.data.appearance import Appearance, fit_and_look, remarks
-from hybridq.data.decoding import DICOM_ENDINGS, IMAGE_ENDINGS, File, Pixels, Unreadable, as_sixteen_bits, decode_then
-from hybridq.data.dicom import looks_like_dicom
-from hybridq.data.images import Images, all_readable, reporting
-from hybridq.data.parallel import map_in_order
-from hybridq.data.transforms import to_float
+from hybridq.data.images.appearance import Appearance, fit_and_look, remarks
+from hybridq.data.images.decoding import (
+    DICOM_ENDINGS,
+    IMAGE_ENDINGS,
+    File,
+    Pixels,
+    Unreadable,
+    as_sixteen_bits,
+    decode_then,
+)
+from hybridq.data.images.dicom import looks_like_dicom
+from hybridq.data.images.images import Images, all_readable, reporting
+from hybridq.data.images.parallel import map_in_order
+from hybridq.data.images.transforms import to_float
 from hybridq.errors import UserError
 from hybridq.evaluation.evaluate import NOISELESS, circuit_of, expectations
 from hybridq.evaluation.images import Progress

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hybridq.config import Experiment
-from hybridq.data.images import Images
-from hybridq.data.transforms import augment, to_float
+from hybridq.data.images.images import Images
+from hybridq.data.images.transforms import augment, to_float
 from hybridq.files import write_json
 from hybridq.models import Classifier
 

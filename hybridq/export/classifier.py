@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from backends import open_backend
 from backends.names import parse_name
-from hybridq.data.intensity import FULL, Levels
+from hybridq.data.images.intensity import FULL, Levels
 from hybridq.errors import UserError
 from hybridq.models import Classifier
 from hybridq.models.build import circuit_spec, has_circuit, load_model

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from backends.names import parse_name
-from hybridq.data.images import Images
-from hybridq.data.intensity import FULL
-from hybridq.data.transforms import to_float
+from hybridq.data.images.images import Images
+from hybridq.data.images.intensity import FULL
+from hybridq.data.images.transforms import to_float
 from hybridq.errors import UserError
 from hybridq.evaluation.images import Progress, images_of
 from hybridq.export import formats

@@ -1,6 +1,6 @@
 """Features of a backbone that is not trained: computed once for the same images and weights, then mapped from disk.
 
-They lie beside the decoded images, in :func:`hybridq.data.cache.cache_folder`, and can be deleted at any time.
+They lie beside the decoded images, in :func:`hybridq.data.images.cache.cache_folder`, and can be deleted at any time.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from torch.optim.swa_utils import update_bn
 
-from hybridq.data.cache import CACHE_DIR, cache_folder
-from hybridq.data.images import Images
-from hybridq.data.transforms import to_float
+from hybridq.data.images.cache import CACHE_DIR, cache_folder
+from hybridq.data.images.images import Images
+from hybridq.data.images.transforms import to_float
 from hybridq.errors import UserError
 from hybridq.files import whole
 from hybridq.models.classifier import Classifier

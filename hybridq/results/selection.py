@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hybridq.data.intensity import Levels
+from hybridq.data.images.intensity import Levels
 from hybridq.errors import UserError
 from hybridq.files import make_folder, write_json, writing
 from hybridq.run_folder import Run

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hybridq.data.drawing import draw_by_class, draw_by_labels
+from hybridq.data.subsample import draw_by_class, draw_by_labels
 from hybridq.errors import UserError
 from hybridq.statistics import intervals as statistics
 from hybridq.statistics import multilabel, ordinal

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from hybridq.config import Augmentation
-from hybridq.data.images import Images
-from hybridq.data.transforms import augment, to_float
+from hybridq.data.images.images import Images
+from hybridq.data.images.transforms import augment, to_float
 from hybridq.training.randomness import derived_seed, generator_at
 
 CPU: Final = torch.device("cpu")

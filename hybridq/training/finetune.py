@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hybridq.config import Model, Train
-from hybridq.data.images import Images
-from hybridq.data.transforms import to_float
+from hybridq.data.images.images import Images
+from hybridq.data.images.transforms import to_float
 from hybridq.models import Classifier
 from hybridq.models.features import Features
 from hybridq.models.objectives import Objective

@@ -14,13 +14,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hybridq.config import OF_SOURCE, Experiment
-from hybridq.data.appearance import MOST_LOOKED_AT, Appearance, appearance_of, summary_of
 from hybridq.data.audit import verdict
-from hybridq.data.cache import open_images
-from hybridq.data.decoding import as_sixteen_bits
-from hybridq.data.drawing import draw_by_class, draw_by_labels
-from hybridq.data.images import Images, map_images
-from hybridq.data.intensity import (
+from hybridq.data.images.appearance import MOST_LOOKED_AT, Appearance, appearance_of, summary_of
+from hybridq.data.images.cache import open_images
+from hybridq.data.images.decoding import as_sixteen_bits
+from hybridq.data.images.images import Images, map_images
+from hybridq.data.images.intensity import (
     FULL,
     Intensity,
     Levels,
@@ -31,9 +30,10 @@ from hybridq.data.intensity import (
     measure,
     named,
 )
+from hybridq.data.images.transforms import intensity_statistics
 from hybridq.data.manifest import Manifest
 from hybridq.data.sources import load_manifest
-from hybridq.data.transforms import intensity_statistics
+from hybridq.data.subsample import draw_by_class, draw_by_labels
 from hybridq.errors import UserError
 from hybridq.files import whole, write_json
 from hybridq.run_folder import Run, open_run

@@ -13,7 +13,7 @@ from PIL import Image
 from benchmarks.data.loaders import TwoViews
 from benchmarks.data.steps import shares_of_waiting
 from hybridq.config import Augmentation
-from hybridq.data.images import Images
+from hybridq.data.images.images import Images
 
 
 def test_the_peer_makes_two_different_views_of_the_same_kind() -> None:

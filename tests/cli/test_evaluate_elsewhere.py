@@ -12,9 +12,9 @@ import shapes  # noqa: F401 - registers its source
 from hardware_cli import Command
 from PIL import Image
 
-from hybridq.data.cache import open_images
+from hybridq.data.images.cache import open_images
+from hybridq.data.images.transforms import to_float
 from hybridq.data.sources import load_manifest
-from hybridq.data.transforms import to_float
 from hybridq.evaluation.images import choose_elsewhere
 from hybridq.evaluation.predict import predict_files
 from hybridq.run_folder import Run

@@ -16,7 +16,7 @@ from PIL import Image
 from tiny import quietly
 
 from hybridq.config import Experiment, parse_experiment
-from hybridq.data.intensity import Intensity
+from hybridq.data.images.intensity import Intensity
 from hybridq.evaluation.evaluate import plan_evaluation
 from hybridq.evaluation.predict import predict_files
 from hybridq.export.export import Targets, export

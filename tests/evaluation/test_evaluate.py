@@ -15,9 +15,9 @@ from safetensors.torch import load_file, save_file
 from tiny import quietly
 
 from backends.errors import BackendError
-from hybridq.data.cache import open_images
+from hybridq.data.images.cache import open_images
+from hybridq.data.images.transforms import to_float
 from hybridq.data.sources import load_manifest
-from hybridq.data.transforms import to_float
 from hybridq.errors import UserError
 from hybridq.evaluation.evaluate import evaluate, plan_evaluation
 from hybridq.evaluation.predict import predict_files

@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from tiny import quietly
 
-from hybridq.data.transforms import to_float
+from hybridq.data.images.transforms import to_float
 from hybridq.errors import UserError
 from hybridq.evaluation.evaluate import evaluate, plan_evaluation
 from hybridq.evaluation.images import images_of

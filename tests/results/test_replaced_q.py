@@ -13,9 +13,9 @@ import torch
 from tiny import TINY, quietly
 
 from hybridq.config import parse_experiment
-from hybridq.data.cache import open_images
+from hybridq.data.images.cache import open_images
+from hybridq.data.images.transforms import to_float
 from hybridq.data.sources import load_manifest
-from hybridq.data.transforms import to_float
 from hybridq.errors import UserError
 from hybridq.evaluation.evaluate import evaluate, plan_evaluation
 from hybridq.models.build import load_model

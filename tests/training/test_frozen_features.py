@@ -12,7 +12,7 @@ import torch
 from tiny import TINY, quietly
 
 from hybridq.config import Augmentation, Experiment, dump_experiment, parse_experiment
-from hybridq.data.images import Images
+from hybridq.data.images.images import Images
 from hybridq.errors import UserError
 from hybridq.evaluation.evaluate import evaluate, plan_evaluation
 from hybridq.models import Classifier

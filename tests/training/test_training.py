@@ -74,9 +74,9 @@ def test_the_same_name_with_another_configuration_is_refused(tiny_run: Path) -> 
 def test_saved_weights_give_the_validation_auc_that_was_recorded(tiny_run: Path) -> None:
     from sklearn.metrics import roc_auc_score
 
-    from hybridq.data.cache import open_images
+    from hybridq.data.images.cache import open_images
+    from hybridq.data.images.transforms import to_float
     from hybridq.data.sources import load_manifest
-    from hybridq.data.transforms import to_float
 
     data = tiny().data
     manifest = load_manifest(data.source, data, 3)

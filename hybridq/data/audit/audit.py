@@ -23,7 +23,7 @@ from hybridq.data.audit.moved import MOVED, Placement
 from hybridq.data.audit.near import NEAR
 from hybridq.data.audit.search import Pairs
 from hybridq.data.audit.shortcuts import Probe, marks_by_class, probe
-from hybridq.data.cache import cache_folder
+from hybridq.data.images.cache import cache_folder
 from hybridq.data.manifest import Manifest
 from hybridq.errors import UserError
 from hybridq.files import write_json

@@ -13,12 +13,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridq.data.cache import cache_folder
-from hybridq.data.decoding import File, Pixels, Unreadable, decode_file, fit, luminance
-from hybridq.data.images import files_of, reporting
-from hybridq.data.intensity import levels_of
+from hybridq.data.images.cache import cache_folder
+from hybridq.data.images.decoding import File, Pixels, Unreadable, decode_file, fit, luminance
+from hybridq.data.images.images import files_of, reporting
+from hybridq.data.images.intensity import levels_of
+from hybridq.data.images.parallel import map_in_order
 from hybridq.data.manifest import Manifest, Progress
-from hybridq.data.parallel import map_in_order
 from hybridq.files import whole
 
 VERSION: Final = 2
@@ -50,7 +50,7 @@ FACT: Final = np.dtype(
     ]
 )
 """Of one image: a digest that is equal exactly where the decoded pixels are; its size in pixels and depth; the
-upper of the levels it uses (``hybridq.data.intensity``), 0–65535; intensities in [0, 1];
+upper of the levels it uses (``hybridq.data.images.intensity``), 0–65535; intensities in [0, 1];
 the share of its area that is constant lines at its edges; the share of bright pixels with a hard edge, as burned-in
 text has them; and itself in grey at two small sizes."""
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hybridq.data.audit.findings import SHOWN, Example, Finding, Seen
 from hybridq.data.audit.shortcuts import APART
-from hybridq.data.intensity import choose_range, describe, measure
+from hybridq.data.images.intensity import choose_range, describe, measure
 
 BRIGHT: Final = 0.95
 """Quantile of the brightest levels of images, with which others are compared."""

@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 import pandas as pd
 
-from hybridq.data.dicom_facts import (
+from hybridq.data.images.dicom_header import (
     DIRECTORY,
     PURPOSE_PATIENT,
     DicomFacts,
@@ -25,9 +25,9 @@ from hybridq.data.dicom_facts import (
     words_of,
 )
 from hybridq.data.manifest import COLUMNS, SPLITS, UNLABELLED, Manifest
-from hybridq.data.sources.labels import order_classes
-from hybridq.data.sources.layout import class_folders, labelled_files
 from hybridq.data.sources.registry import Options, Request, source
+from hybridq.data.sources.support.labels import order_classes
+from hybridq.data.sources.support.layout import class_folders, labelled_files
 from hybridq.data.tables import read_table
 from hybridq.errors import UnusableFilesError, UserError
 

@@ -11,11 +11,11 @@ from typing import Final, Literal
 
 import pandas as pd
 
-from hybridq.data.decoding import IMAGE_ENDINGS
+from hybridq.data.images.decoding import IMAGE_ENDINGS
 from hybridq.data.manifest import COLUMNS, UNLABELLED, Manifest
-from hybridq.data.sources.layout import class_folders, image_files, is_folder, split_folders, visible
 from hybridq.data.sources.registry import Request, source
-from hybridq.data.sources.tasks import TaskOptions, understand
+from hybridq.data.sources.support.layout import class_folders, image_files, is_folder, split_folders, visible
+from hybridq.data.sources.support.tasks import TaskOptions, understand
 from hybridq.errors import UserError
 
 MASK: Final = re.compile(r"(?i)[ ._-](mask|seg|segmentation|label|gt|annotation|contour)s?([ ._-]?\d+)?$")

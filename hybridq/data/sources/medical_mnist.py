@@ -11,10 +11,10 @@ from typing import Final
 
 import pandas as pd
 
-from hybridq.data.duplicates import fingerprint_files
 from hybridq.data.manifest import COLUMNS, Manifest, Progress
-from hybridq.data.sources.layout import image_files
 from hybridq.data.sources.registry import Options, Received, Request, find_data, source
+from hybridq.data.sources.support.duplicates import fingerprint_files
+from hybridq.data.sources.support.layout import image_files
 from hybridq.errors import UserError
 
 PLACE: Final = "medical_mnist"
@@ -39,7 +39,7 @@ def fetch(
     request: Request[MedicalMnistOptions], folder: Path, received: Received | None, progress: Progress | None
 ) -> Path:
     """The release at the commit whose images this source was written for."""
-    from hybridq.data.releases import Release, download_release
+    from hybridq.data.sources.support.releases import Release, download_release
 
     release = Release(
         repository="apolanco3225/Medical-MNIST-Classification",

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator
 
 from hybridq.data.manifest import COLUMNS, Manifest, Progress, Task
-from hybridq.data.npz import ArrayMember, array_members
 from hybridq.data.sources.registry import Options, Received, Request, find_data, source
+from hybridq.data.sources.support.npz import ArrayMember, array_members
 from hybridq.errors import UserError
 
 FOLDER: Final = "medmnist"
@@ -83,7 +83,7 @@ def fetch(
     request: Request[MedmnistOptions], folder: Path, received: Received | None, progress: Progress | None
 ) -> Path:
     """The release's file of this name and size, checked against the index's MD5."""
-    from hybridq.data.download import download
+    from hybridq.data.sources.support.download import download
 
     _entry(request)
     file = folder / FOLDER / file_name(request.options)

@@ -14,9 +14,9 @@ from pydantic import ValidationError
 
 from hybridq.config import Data, Section
 from hybridq.data.manifest import Manifest, Progress
-from hybridq.data.sources.merged import merge_classes
-from hybridq.data.sources.positive import choose_positive
-from hybridq.data.split_manifest import apply_split_manifest
+from hybridq.data.sources.support.merged import merge_classes
+from hybridq.data.sources.support.positive import choose_positive
+from hybridq.data.split_file import apply_split_manifest
 from hybridq.data.splits import draw_missing
 from hybridq.data.tables import OF_SPLITS, Columns
 from hybridq.errors import UserError

@@ -11,9 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
-from hybridq.data.angiogram import Patient, draw_patch
 from hybridq.data.manifest import COLUMNS, Manifest
 from hybridq.data.sources.registry import Options, Request, source
+from hybridq.data.sources.support.angiogram import Patient, draw_patch
 
 CLASSES: Final = ("no narrowing", "narrowing")
 DRAWING: Final = 1
