@@ -17,7 +17,7 @@ from benchmarks.quantum.ours import function_step, routes
 from benchmarks.quantum.peers import noisy_peers
 from benchmarks.quantum.results import Figure, Found, Row, Tick
 from benchmarks.quantum.timing import Timing, interleaved, seconds_of
-from hybridq.quantum.exact import run_exactly
+from hybridq.quantum.engine_choice import run_exactly
 
 BACKEND = "fake_torino"
 ENGINE, AER = "exact noisy engine, its compiling included", "Aer density matrix"

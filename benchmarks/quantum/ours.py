@@ -14,7 +14,7 @@ from backends.contract import CircuitProgram
 from benchmarks.quantum.candidates import Candidate
 from benchmarks.quantum.cases import Point
 from benchmarks.quantum.steps import Step, leaves
-from hybridq.quantum.exact import exact_compiler
+from hybridq.quantum.engine_choice import exact_compiler
 from hybridq.quantum.gradients import ExactEstimatorGradient
 from hybridq.quantum.layer import QuantumLayer
 from hybridq.quantum.qnn import ExactEstimatorQNN

@@ -28,7 +28,7 @@ from hybridq.models import Classifier
 from hybridq.models.build import circuit_spec, has_circuit, load_model
 from hybridq.models.objectives import objective_of
 from hybridq.models.registry import has_place_for_circuit
-from hybridq.quantum.exact import run_exactly, takes_over
+from hybridq.quantum.engine_choice import run_exactly, takes_over
 from hybridq.quantum.layer import QuantumLayer
 from hybridq.results.replaced_q import INTERVENTIONS, intervened, shuffled_rows
 from hybridq.results.selection import (

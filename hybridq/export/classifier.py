@@ -16,7 +16,7 @@ from hybridq.models import Classifier
 from hybridq.models.build import circuit_spec, has_circuit, load_model
 from hybridq.models.objectives import objective_of
 from hybridq.quantum.circuits import CircuitSpec
-from hybridq.quantum.exact import exact_compiler
+from hybridq.quantum.engine_choice import exact_compiler
 from hybridq.quantum.layer import QuantumLayer
 from hybridq.quantum.surrogate import Surrogate, fit_surrogate
 from hybridq.run_folder import Run

@@ -39,7 +39,7 @@ from backends.unitary import of_measured_qubits, unitary_circuit
 from hybridq.quantum.engine import ExactProgram, compile_program
 from hybridq.quantum.engine.expressions import AngleMap, depends_on
 from hybridq.quantum.engine.lower import Rotation, lower
-from hybridq.quantum.exact import Compiler
+from hybridq.quantum.engine_choice import Compiler
 from hybridq.quantum.programs import as_pauli_sum
 from hybridq.quantum.stock_arguments import warn_of_unused
 
@@ -118,7 +118,7 @@ class ExactEstimatorGradient(JacobianGradient):
     Args:
         estimator, options, derivative_type, pass_manager: those of the stock gradients. A warning says that they do not
             apply: nothing is run, and the circuit is computed as it is.
-        compiler: noiseless by default; see :func:`hybridq.quantum.exact.exact_compiler`.
+        compiler: noiseless by default; see :func:`hybridq.quantum.engine_choice.exact_compiler`.
 
     Raises:
         UserError: from ``result()``: the circuit holds something that the engine cannot differentiate.

@@ -24,7 +24,7 @@ from hybridq.errors import UserError
 from hybridq.quantum.circuits import CircuitSpec, dead_weights
 from hybridq.quantum.engine import CompiledProgram
 from hybridq.quantum.engine.memory import CircuitTooLargeError
-from hybridq.quantum.exact import AnyBackend, as_backend, exact_compiler, simulated_circuit, takes_over
+from hybridq.quantum.engine_choice import AnyBackend, as_backend, exact_compiler, simulated_circuit, takes_over
 from hybridq.quantum.programs import Observable, Role, program_of
 from hybridq.quantum.qnn import BroadcastEstimatorQNN, ExactEstimatorQNN, refuse_second_derivative
 from hybridq.quantum.training_noise import RandomStrength, check_outcomes, sampled

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from backends.contract import CircuitProgram, FloatArray
 from hybridq.quantum.engine import compile_program
-from hybridq.quantum.exact import Compiler
+from hybridq.quantum.engine_choice import Compiler
 from hybridq.quantum.gradients import (
     BroadcastParameterShift,
     ExactEstimatorGradient,
@@ -143,8 +143,8 @@ class ExactEstimatorQNN(BroadcastEstimatorQNN):
     Args:
         estimator, gradient, default_precision: those of the stock class. A warning says that they do not apply; it does
             so too where ``estimator`` or ``gradient`` is set later.
-        compiler: noiseless by default; :func:`hybridq.quantum.exact.exact_compiler` makes one for a noise model or a
-            simulated device.
+        compiler: noiseless by default; :func:`hybridq.quantum.engine_choice.exact_compiler` makes one for a noise model
+            or a simulated device.
 
     Raises:
         UserError: naming the first instruction that the engine cannot differentiate.

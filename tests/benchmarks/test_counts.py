@@ -15,7 +15,7 @@ from benchmarks.counts import CountingEstimator, aer_watched, operators_dispatch
 from benchmarks.quantum.cases import Case
 from benchmarks.quantum.ours import layer_step
 from benchmarks.quantum.steps import Step, leaves
-from hybridq.quantum.exact import exact_compiler
+from hybridq.quantum.engine_choice import exact_compiler
 from hybridq.quantum.layer import QuantumLayer
 from hybridq.quantum.qnn import BroadcastEstimatorQNN
 

@@ -17,7 +17,7 @@ from backends import open_backend
 from hybridq.errors import UserError
 from hybridq.export.classifier import times_encoded
 from hybridq.quantum.circuits import CircuitSpec
-from hybridq.quantum.exact import exact_compiler
+from hybridq.quantum.engine_choice import exact_compiler
 from hybridq.quantum.surrogate import (
     MAX_TERMS,
     Surrogate,

@@ -22,7 +22,7 @@ from quantum_programs import STANDARD_GATES
 from backends import BackendEstimator, Noise, open_backend, simulated_under
 from backends.contract import CircuitProgram
 from hybridq.quantum.engine import compile_program
-from hybridq.quantum.exact import run_exactly
+from hybridq.quantum.engine_choice import run_exactly
 from hybridq.quantum.gradients import BroadcastParameterShift
 from hybridq.quantum.layer import quantum_layer
 from hybridq.quantum.qnn import ExactEstimatorQNN

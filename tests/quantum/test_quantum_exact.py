@@ -13,7 +13,7 @@ from qiskit_machine_learning.neural_networks import EstimatorQNN
 from backends import BackendEstimator, open_backend
 from hybridq.errors import UserError
 from hybridq.quantum.circuits import CircuitSpec
-from hybridq.quantum.exact import run_exactly, takes_over
+from hybridq.quantum.engine_choice import run_exactly, takes_over
 from hybridq.quantum.layer import quantum_layer
 from hybridq.quantum.qnn import BroadcastEstimatorQNN
 

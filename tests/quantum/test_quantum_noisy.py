@@ -30,7 +30,7 @@ from backends.estimator import BackendEstimator
 from backends.noise import Noise
 from hybridq.errors import UserError
 from hybridq.quantum.circuits import CircuitSpec
-from hybridq.quantum.engine.noisy import MAX_QUBITS, NoisyProgram, compile_noisy
+from hybridq.quantum.engine.noisy.program import MAX_QUBITS, NoisyProgram, compile_noisy
 from hybridq.quantum.gradients import BroadcastParameterShift
 
 SLOW_REFERENCE = settings(deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)

@@ -12,7 +12,7 @@ from qiskit_ibm_runtime.fake_provider import FakeManilaV2
 from backends import BackendError, BackendEstimator, open_backend
 from hybridq.errors import UserError
 from hybridq.quantum.circuits import CircuitSpec
-from hybridq.quantum.exact import exact_compiler
+from hybridq.quantum.engine_choice import exact_compiler
 from hybridq.quantum.layer import QuantumLayer, quantum_layer
 
 RING = CircuitSpec(qubits=3, layers=1)

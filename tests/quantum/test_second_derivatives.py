@@ -12,8 +12,8 @@ from torch import Tensor
 from backends import open_backend
 from hybridq.quantum.circuits import CircuitSpec
 from hybridq.quantum.engine import compile_noisy, compile_program
-from hybridq.quantum.engine.exact import ExactProgram
-from hybridq.quantum.exact import simulated_circuit
+from hybridq.quantum.engine.program import ExactProgram
+from hybridq.quantum.engine_choice import simulated_circuit
 from hybridq.quantum.layer import QuantumLayer, quantum_layer
 
 Values = Callable[[Tensor, Tensor], Tensor]

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from hybridq.quantum.circuits import CircuitSpec
-from hybridq.quantum.engine import compile_program, exact
-from hybridq.quantum.engine.statevector import CompiledProgram
+from hybridq.quantum.engine import compile_program
+from hybridq.quantum.engine import program as exact
+from hybridq.quantum.engine.noiseless.program import CompiledProgram
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from backends.contract import CircuitProgram
 from backends.errors import BackendError
 from hybridq.errors import UserError
 from hybridq.quantum.circuits import CircuitSpec
-from hybridq.quantum.exact import simulated_circuit
+from hybridq.quantum.engine_choice import simulated_circuit
 from hybridq.quantum.layer import quantum_layer
 from hybridq.quantum.training_noise import STRENGTHS, RandomStrength, sampled
 

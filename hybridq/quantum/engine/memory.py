@@ -10,7 +10,7 @@ from pathlib import Path
 from qiskit.quantum_info import SparsePauliOp
 
 from hybridq.errors import UserError
-from hybridq.quantum.engine.stages import GatherStage, RotationStage, Stage
+from hybridq.quantum.engine.noiseless.stages import GatherStage, RotationStage, Stage
 
 # Bytes of tables and work for each amplitude, single-precision copies of the tables included.
 _DIAGONAL = 40  # of one observable: its values while they are put together, its two tables

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hybridq.errors import UserError
 from hybridq.quantum.engine.constants import Constants
-from hybridq.quantum.engine.stages import GatherStage
+from hybridq.quantum.engine.noiseless.stages import GatherStage
 
 
 class PauliSums:

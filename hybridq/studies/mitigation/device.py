@@ -37,7 +37,8 @@ class SimulatedDevice:
     """Exact values of every version of a circuit, computed once; experiments are drawn from them.
 
     Args:
-        compiled: the circuit under a noise model, of at most ``hybridq.quantum.engine.noisy.MAX_QUBITS`` qubits.
+        compiled: the circuit under a noise model, of at most ``hybridq.quantum.engine.noisy.program.MAX_QUBITS``
+            qubits.
         weights: (W,) radians.
         evaluated, training: angles (N, X) and (M, X) of the images, radians.
         versions: those that are asked for.

@@ -27,7 +27,7 @@ from hybridq.evaluation.evaluate import circuit_of, compute_angles
 from hybridq.evaluation.images import Progress, locate
 from hybridq.files import check_folder, whole, write_json
 from hybridq.models.objectives import objective_of
-from hybridq.quantum.engine.noisy import MAX_QUBITS
+from hybridq.quantum.engine.noisy.program import MAX_QUBITS
 from hybridq.results.selection import Selection, choose_images, folder_name, key_of, weights_digest
 from hybridq.run_folder import Run
 from hybridq.statistics.metrics import FloatArray

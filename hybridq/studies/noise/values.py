@@ -19,8 +19,8 @@ from backends import open_backend
 from backends.contract import CircuitProgram, FloatArray
 from hybridq.errors import UserError
 from hybridq.quantum.engine import compile_program
-from hybridq.quantum.engine.noisy import MAX_QUBITS
-from hybridq.quantum.exact import run_exactly
+from hybridq.quantum.engine.noisy.program import MAX_QUBITS
+from hybridq.quantum.engine_choice import run_exactly
 from hybridq.studies.noise.cells import Cell
 
 

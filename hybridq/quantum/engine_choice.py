@@ -19,7 +19,7 @@ from backends.facts import own_shots
 from backends.record import run_record
 from hybridq.errors import UserError
 from hybridq.quantum.engine import ExactProgram, compile_noisy, compile_program
-from hybridq.quantum.engine.noisy import MAX_QUBITS
+from hybridq.quantum.engine.noisy.program import MAX_QUBITS
 
 Compiler: TypeAlias = Callable[[CircuitProgram], ExactProgram]
 AnyBackend: TypeAlias = str | Backend | BackendV2 | NoiseModel

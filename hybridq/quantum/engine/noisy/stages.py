@@ -10,7 +10,7 @@ from qiskit.circuit import Parameter
 
 from hybridq.quantum.engine.expressions import depends_on
 from hybridq.quantum.engine.lower import Rotation
-from hybridq.quantum.engine.transfer import Channel, combined
+from hybridq.quantum.engine.noisy.transfer import Channel, combined
 
 Item: TypeAlias = Rotation | Channel
 Chain: TypeAlias = list[Item]

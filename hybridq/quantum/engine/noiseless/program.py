@@ -19,13 +19,13 @@ from torch import Tensor
 
 from backends.contract import CircuitProgram
 from hybridq.quantum.engine.constants import Constants
-from hybridq.quantum.engine.exact import ExactProgram
 from hybridq.quantum.engine.lower import lower
 from hybridq.quantum.engine.memory import check_memory
+from hybridq.quantum.engine.noiseless.pools import Blocks, PoolGradients, PoolMatrices, PoolValues
+from hybridq.quantum.engine.noiseless.stages import GatherStage, LocalStage, Pool, RotationStage, Stage, schedule
+from hybridq.quantum.engine.noiseless.steps import GatherStep, LocalStep, MatrixStep, Pools, RotationStep, Step
 from hybridq.quantum.engine.observables import PauliSums
-from hybridq.quantum.engine.pools import Blocks, PoolGradients, PoolMatrices, PoolValues
-from hybridq.quantum.engine.stages import GatherStage, LocalStage, Pool, RotationStage, Stage, schedule
-from hybridq.quantum.engine.steps import GatherStep, LocalStep, MatrixStep, Pools, RotationStep, Step
+from hybridq.quantum.engine.program import ExactProgram
 
 MEMORY = 2**29
 """Bytes of working memory after which a batch is computed in chunks."""

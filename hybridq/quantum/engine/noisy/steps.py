@@ -18,8 +18,8 @@ from torch import Tensor
 from hybridq.quantum.engine.constants import Constants
 from hybridq.quantum.engine.expressions import AngleMap
 from hybridq.quantum.engine.lower import Angle, Rotation
-from hybridq.quantum.engine.noisy_stages import Chain, ChainStage, Stage, TurnStage, merged
-from hybridq.quantum.engine.transfer import Channel, FloatArray, pauli_turn
+from hybridq.quantum.engine.noisy.stages import Chain, ChainStage, Stage, TurnStage, merged
+from hybridq.quantum.engine.noisy.transfer import Channel, FloatArray, pauli_turn
 
 _GROUND = np.array([1.0, 0.0, 0.0, 1.0])  # the Pauli vector of |0>
 

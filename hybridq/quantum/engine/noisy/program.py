@@ -28,11 +28,11 @@ from backends.measurement import group_observables
 from backends.noise import Noise
 from hybridq.errors import UserError
 from hybridq.quantum.engine.constants import Constants
-from hybridq.quantum.engine.exact import ExactProgram
-from hybridq.quantum.engine.noisy_stages import ChainStage, TurnStage, is_encoding, schedule_noisy, split_encoding
-from hybridq.quantum.engine.noisy_steps import EncodingVectors, StepMatrices, before, joint_vectors, steps_of
-from hybridq.quantum.engine.statevector import MEMORY
-from hybridq.quantum.engine.transfer import FloatArray, noisy_items, pauli_vector
+from hybridq.quantum.engine.noiseless.program import MEMORY
+from hybridq.quantum.engine.noisy.stages import ChainStage, TurnStage, is_encoding, schedule_noisy, split_encoding
+from hybridq.quantum.engine.noisy.steps import EncodingVectors, StepMatrices, before, joint_vectors, steps_of
+from hybridq.quantum.engine.noisy.transfer import FloatArray, noisy_items, pauli_vector
+from hybridq.quantum.engine.program import ExactProgram
 
 MAX_QUBITS = 8
 """Largest circuit: a Pauli vector of 65,536 numbers for each observable or sample."""

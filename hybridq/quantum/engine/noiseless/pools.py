@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hybridq.quantum.engine.constants import Constants
 from hybridq.quantum.engine.expressions import AngleMap
-from hybridq.quantum.engine.stages import LocalStage, Pool, RotationStage, SingleQubitGate, Stage
+from hybridq.quantum.engine.noiseless.stages import LocalStage, Pool, RotationStage, SingleQubitGate, Stage
 
 
 @dataclass(frozen=True)

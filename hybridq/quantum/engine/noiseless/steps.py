@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from hybridq.quantum.engine.constants import Constants
-from hybridq.quantum.engine.pools import PoolGradients, PoolValues
-from hybridq.quantum.engine.stages import GatherStage, MatrixStage, Pool, RotationStage
+from hybridq.quantum.engine.noiseless.pools import PoolGradients, PoolValues
+from hybridq.quantum.engine.noiseless.stages import GatherStage, MatrixStage, Pool, RotationStage
 
 Pools = Mapping[Pool, PoolValues]
 Gradients = Mapping[Pool, PoolGradients]
