@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hybridq.cli.audit import ShowNames, audit, split
+from hybridq.cli.data_audit import ShowNames, audit, split
 
 if TYPE_CHECKING:
     from hybridq.data.manifest import Manifest, Progress

@@ -259,7 +259,7 @@ def evaluate_on(
         for option, given in (("--replace-q", replace_q), ("--data", data), ("--range own", own_range or None)):
             if given is not None:
                 raise UserError(f"{option} is for simulated backends; {backend} is hardware")
-        from hybridq.cli.hardware import evaluate_on_hardware
+        from hybridq.cli.submit import evaluate_on_hardware
 
         return evaluate_on_hardware(
             run, backend, split=split, limit=limit, stratified=stratified, submission=submission

@@ -166,7 +166,7 @@ def _is_unfinished(task: Task) -> bool:
 def _collect(task: Task, service: Service | None, ledger: Ledger, *, wait: bool) -> None:
     """Bring one evaluation as far as it goes without sending; ``service`` is None where it has nothing at IBM."""
     from hybridq.cli.console import announce
-    from hybridq.cli.hardware import bring_to_end
+    from hybridq.cli.submit import bring_to_end
     from hybridq.evaluation.hardware import evaluation_of, standing
 
     name = f"{task.key[:8]} ({task.backend})"

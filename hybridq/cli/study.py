@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from hybridq.cli.mitigate import mitigation
 from hybridq.cli.options import Runs
+from hybridq.cli.study_mitigation import mitigation
 from hybridq.cli.study_noise import noise
 from hybridq.cli.study_table import plot, table
 
