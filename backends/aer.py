@@ -48,9 +48,9 @@ from backends.measurement import MeasuredGroup, group_observables
 from backends.names import BackendName, NoiseRates, Source
 from backends.noise import Noise, calibrated_noise, parametric_noise, parametric_target
 from backends.noise_gates import Meeting, NamedCircuit, in_gates_of, met_by
+from backends.noise_sources import one_source
 from backends.preparation import badly_prepared, excess_excitations, with_preparation
 from backends.record import run_record
-from backends.sources import one_source
 
 MAX_QUBITS = 24
 """Largest noiseless circuit: a state vector of 256 MB."""

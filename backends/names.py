@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from backends.errors import BackendError
-from backends.ibm.options import Amplifier, DecouplingSchedule, DecouplingSequence, HardwareOptions, TwirlStrategy
+from backends.hardware_options import Amplifier, DecouplingSchedule, DecouplingSequence, HardwareOptions, TwirlStrategy
 
 Kind = Literal["aer", "fake", "noise", "ibm", "live"]
 """``live`` is ``ibm_<device>@noise``."""
 Source = Literal["one_qubit", "two_qubit", "relaxation", "idle", "readout", "coherent"]
-"""A source of noise by itself; see :func:`backends.sources.one_source`."""
+"""A source of noise by itself; see :func:`backends.noise_sources.one_source`."""
 LayoutRank = Literal["best", "median", "worst"]
 """Which patch of the device the circuit is placed on; see :func:`backends.compile.place`."""
 

@@ -8,9 +8,9 @@ Needs no account and sends nothing. The circuit is the default of a configuratio
 from __future__ import annotations
 
 from backends.devices import stored_device
+from backends.hardware_options import HardwareOptions
 from backends.ibm.arrangement import arrange, references_for
 from backends.ibm.copies import place_copies
-from backends.ibm.options import HardwareOptions
 from backends.ibm.plan import make_plan
 from backends.ibm.repetition import stored_rep_delay
 from hybridq.quantum.circuits import CircuitSpec

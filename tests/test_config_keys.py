@@ -16,7 +16,7 @@ import yaml
 from pydantic import Field, model_validator
 
 import hybridq
-from backends.ibm.options import FIRST_OPTIONS, HardwareOptions
+from backends.hardware_options import FIRST_OPTIONS, HardwareOptions
 from backends.ibm.task import FIRST_OF_A_CHUNK, Chunk
 from backends.key_content import key_content
 from hybridq.config import Experiment, Hardware, Model, Section, Train, parse_experiment

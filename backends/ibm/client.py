@@ -35,6 +35,7 @@ from qiskit_ibm_runtime.utils.validations import validate_isa_circuits, validate
 
 from backends.devices import Device, device_of
 from backends.errors import BackendError
+from backends.hardware_options import HardwareOptions
 from backends.ibm.failures import (
     AccountError,
     NoTokenError,
@@ -45,7 +46,6 @@ from backends.ibm.failures import (
     refuse_raw_key,
     understood,
 )
-from backends.ibm.options import HardwareOptions
 from backends.ibm.repetition import RepDelay, rep_delay_of
 from backends.ibm.tested import refuse_changed_client, refuse_leaking_client
 from backends.ibm.transport import post_once

@@ -23,10 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.errors import BackendError
+from backends.hardware_options import HardwareOptions
 from backends.ibm.arrangement import Arrangement, rows_needed
 from backends.ibm.circuit import HardwareCircuit
 from backends.ibm.ledger import Ledger
-from backends.ibm.options import HardwareOptions
 from backends.ibm.repetition import UNSTATED, USUAL_SECONDS, RepDelay
 from backends.ibm.task import Chunk
 

@@ -16,11 +16,11 @@ from numpy.typing import ArrayLike
 from backends.contract import CircuitProgram
 from backends.devices import Device
 from backends.errors import BackendError
+from backends.hardware_options import HardwareOptions
 from backends.ibm.arrangement import Arrangement, Collected, arrange, references_for
 from backends.ibm.circuit import HardwareCircuit
 from backends.ibm.client import Service
 from backends.ibm.copies import place_copies
-from backends.ibm.options import HardwareOptions
 from backends.ibm.plan import Charged, Plan, make_plan
 from backends.ibm.results import ExecutionResult
 from backends.ibm.task import Task

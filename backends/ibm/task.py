@@ -21,7 +21,7 @@ from qiskit.quantum_info import SparsePauliOp
 
 from backends.contract import FloatArray
 from backends.errors import BackendError
-from backends.ibm.options import FIRST_OPTIONS, HardwareOptions
+from backends.hardware_options import FIRST_OPTIONS, HardwareOptions
 from backends.ibm.tags import evaluation_tag
 from backends.key_content import key_content
 

@@ -111,9 +111,9 @@ def show(
 
     opened = open_run(run)
     with working(f"placing the circuit on {device.name}"):
+        from backends.hardware_options import HardwareOptions
         from backends.ibm.arrangement import arrange, references_for
         from backends.ibm.copies import place_copies
-        from backends.ibm.options import HardwareOptions
         from backends.ibm.plan import make_plan
         from hybridq.evaluation.evaluate import circuit_of
         from hybridq.evaluation.hardware import complete_name

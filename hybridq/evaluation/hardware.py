@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.errors import BackendError
+from backends.hardware_options import HardwareOptions
 from backends.ibm.arrangement import Collected
 from backends.ibm.client import Service
 from backends.ibm.ledger import PENDING, Ledger
-from backends.ibm.options import HardwareOptions
 from backends.ibm.plan import charges_of
 from backends.ibm.prepare import Prepared, collect, make_task
 from backends.ibm.prepare import prepare as prepare_task

@@ -14,11 +14,11 @@ from qiskit.quantum_info import SparsePauliOp
 from backends.compile import move_observable, place
 from backends.contract import CircuitProgram
 from backends.devices import stored_device
+from backends.hardware_options import HardwareOptions
 from backends.ibm.arrangement import Collected
 from backends.ibm.client import Service
 from backends.ibm.execution import execute
 from backends.ibm.ledger import Ledger
-from backends.ibm.options import HardwareOptions
 from backends.ibm.prepare import Prepared, collect, make_task, prepare
 from backends.ibm.results import ExecutionResult
 from backends.ibm.task import Chunk, Task

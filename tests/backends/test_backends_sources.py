@@ -18,7 +18,7 @@ from backends.compile import place
 from backends.devices import stored_device
 from backends.names import NoiseRates
 from backends.noise import Noise, parametric_noise, parametric_target
-from backends.sources import one_source
+from backends.noise_sources import one_source
 
 GATES = ("one_qubit", "two_qubit", "relaxation", "coherent")
 SOURCES = (*GATES, "idle", "readout")

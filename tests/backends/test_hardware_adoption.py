@@ -17,10 +17,10 @@ from hardware import FAST, KEY, small_task
 from loopback import CRN, EXECUTION_SECONDS, JOB_SECONDS, Loopback
 
 from backends.errors import BackendError
+from backends.hardware_options import HardwareOptions
 from backends.ibm.client import Service
 from backends.ibm.execution import Status, Unfinished, execute, take_over
 from backends.ibm.ledger import Ledger
-from backends.ibm.options import HardwareOptions
 from backends.ibm.results import ExecutionResult
 from backends.ibm.sender import alone_in
 from backends.ibm.task import Task

@@ -21,10 +21,10 @@ from loopback import EXECUTION_SECONDS, JOB_SECONDS, Loopback, LoopbackProcess
 from qiskit_ibm_runtime.quantum_program.converters.converters_2_0 import quantum_program_from_2_0
 
 from backends.errors import BackendError
+from backends.hardware_options import HardwareOptions
 from backends.ibm.client import Service
 from backends.ibm.execution import Status, Unfinished, cancel, execute
 from backends.ibm.ledger import Ledger
-from backends.ibm.options import HardwareOptions
 from backends.ibm.results import ExecutionResult
 from backends.ibm.tags import ledger_tag
 from backends.ibm.task import Task

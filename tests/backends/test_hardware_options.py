@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from qiskit_ibm_runtime.executor_estimator.finalize_options import finalize_estimator_options
 
 from backends.errors import BackendError
+from backends.hardware_options import HardwareOptions
 from backends.ibm.client import estimator_options
-from backends.ibm.options import HardwareOptions
 from backends.ibm.waits import Waits
 from backends.names import parse_name
 

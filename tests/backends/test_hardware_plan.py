@@ -23,11 +23,11 @@ from test_hardware_copies import device_values, ring
 
 from backends import BackendError
 from backends.devices import stored_device
+from backends.hardware_options import HardwareOptions
 from backends.ibm.arrangement import arrange, references_for, rows_needed
 from backends.ibm.circuit import HardwareCircuit
 from backends.ibm.client import Service, estimator_options
 from backends.ibm.copies import place_copies
-from backends.ibm.options import HardwareOptions
 from backends.ibm.plan import (
     MAX_EXECUTIONS,
     MAX_JOB_SECONDS,

@@ -8,7 +8,7 @@ from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
-from backends.ibm.options import TWIRLS, ZNE_FACTORS
+from backends.hardware_options import TWIRLS, ZNE_FACTORS
 from backends.mitigation.readout import Readout
 from hybridq.statistics.metrics import FloatArray
 from hybridq.studies.mitigation.extrapolation import EXTRAPOLATIONS, Extrapolation

@@ -14,7 +14,7 @@ from hybridq.errors import UserError
 from hybridq.yaml_text import read_settings
 
 NoiseSource = Literal["all", "one_qubit", "two_qubit", "relaxation", "idle", "readout", "coherent"]
-"""``all`` is the calibration as it is; the others are those of :func:`backends.sources.one_source`."""
+"""``all`` is the calibration as it is; the others are those of :func:`backends.noise_sources.one_source`."""
 SOURCES: Final[tuple[NoiseSource, ...]] = (
     "all",
     "one_qubit",
