@@ -15,8 +15,8 @@ from pathlib import Path
 import pandas as pd
 
 from hybridq.evaluation.evaluate import evaluate, plan_evaluation
-from hybridq.files import whole
-from hybridq.run_folder import Run, open_run
+from hybridq.files import atomic_write
+from hybridq.run_folder import RunFolder, open_run
 from hybridq.statistics.significance import interval_over_seeds
 
 SETS = {"P-ADSD": ("controls", "padsd"), "A-DSSS": ("adsss", "adsss:fold=0")}
@@ -37,7 +37,7 @@ def measure(runs: Path) -> pd.DataFrame:
                 model: [
                     _metrics(folder, None if trained == tested else source)
                     for folder in sorted((runs / study).glob(f"{model}-data-s*"))
-                    if Run(folder).finished
+                    if RunFolder(folder).finished
                 ]
                 for model in MODELS
             }
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     table = measure(options.runs)
-    with whole(options.out) as partial:
+    with atomic_write(options.out) as partial:
         table.to_csv(partial, index=False)
     print(table.to_string(index=False))
 

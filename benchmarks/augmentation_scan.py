@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from hybridq.figures.style import MUTED, as_png, colour, styled
-from hybridq.files import whole
+from hybridq.files import atomic_write
 
 SCANS = {
     "rotation": ("rotation, ± degrees", 15.0),
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--cells", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    with whole(options.out) as partial:
+    with atomic_write(options.out) as partial:
         partial.write_bytes(as_png(draw(pd.read_csv(options.cells))))
 
 

@@ -22,7 +22,7 @@ from hybridq.config import Experiment, load_experiment
 from hybridq.data.images.cache import open_images
 from hybridq.data.images.transforms import to_float
 from hybridq.data.sources import load_manifest
-from hybridq.files import whole
+from hybridq.files import atomic_write
 from hybridq.models.build import new_model
 
 BASE = Path("configs/lean_hybrid_medical_mnist.yaml")
@@ -96,7 +96,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     table = measure(options.steps)
-    with whole(options.out) as partial:
+    with atomic_write(options.out) as partial:
         table.to_csv(partial, index=False)
     print(table.to_string(index=False))
 

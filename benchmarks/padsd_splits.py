@@ -16,8 +16,8 @@ import pandas as pd
 
 from hybridq.config import Experiment, parse_experiment
 from hybridq.evaluation.evaluate import evaluate, plan_evaluation
-from hybridq.files import whole
-from hybridq.run_folder import Run
+from hybridq.files import atomic_write
+from hybridq.run_folder import RunFolder
 from hybridq.training.train import train
 
 SPLITS = {"official": None, "clustered": "configs/splits/padsd_clusters.csv"}
@@ -60,7 +60,7 @@ def run_split(split: str, runs: Path, pretraining: int, epochs: int) -> list[dic
     return rows
 
 
-def _train(settings: Experiment, runs: Path) -> Run:
+def _train(settings: Experiment, runs: Path) -> RunFolder:
     return train(settings, runs, announce=print, progress=lambda *_: None, allow_leaks=True)
 
 
@@ -77,7 +77,7 @@ def main() -> None:
     options = parser.parse_args()
     rows = [row for split in SPLITS for row in run_split(split, options.runs, options.pretraining, options.epochs)]
     table = pd.DataFrame(rows).round(6)
-    with whole(options.out) as partial:
+    with atomic_write(options.out) as partial:
         table.to_csv(partial, index=False)
     print(table.pivot_table(index=["split", "seed"], columns="metric", values="value"))
 

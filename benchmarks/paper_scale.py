@@ -19,7 +19,7 @@ import pandas as pd
 from hybridq.config import Data
 from hybridq.data.manifest import SPLITS
 from hybridq.data.sources import load_manifest
-from hybridq.files import whole
+from hybridq.files import atomic_write
 
 CLUSTERS = "configs/splits/padsd_clusters.csv"
 OF_EACH_CLASS = {"train": 240, "validation": 60, "test": 60}
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     table = draw()
-    with whole(options.out) as partial:
+    with atomic_write(options.out) as partial:
         table.to_csv(partial, index=False)
     print(table["split"].value_counts().to_string())
 

@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from backends import open_backend
 from hybridq.config import load_experiment
 from hybridq.figures.style import as_png, colour, styled
-from hybridq.files import whole
+from hybridq.files import atomic_write
 from hybridq.models.build import circuit_spec, has_circuit
 from hybridq.quantum.circuits import CircuitSpec, dead_weights, describe
 from hybridq.quantum.layer import INITIAL_RANGE, quantum_layer
@@ -134,10 +134,10 @@ def main() -> None:
     )
     for table, name in ((described, "circuits.csv"), (gradients, "gradients.csv")):
         table["gradient_variance"] = table["gradient_variance"].map(lambda value: float(f"{value:.3g}"))
-        with whole(options.out / name) as partial:
+        with atomic_write(options.out / name) as partial:
             table.to_csv(partial, index=False)
         print(table.to_string(index=False))
-    with whole(options.out / "gradients.png") as partial:
+    with atomic_write(options.out / "gradients.png") as partial:
         partial.write_bytes(as_png(draw(gradients)))
 
 

@@ -32,7 +32,7 @@ KEPT: Final = "what was finished before is kept whole, and the same command cont
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path`` with the same ending; renamed to ``path`` when the block ends without an error.
 
     Raises :class:`WritingError` where the folder cannot be made or has no room.
@@ -54,7 +54,7 @@ def whole(path: Path) -> Iterator[Path]:
 
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text, whole or not at all."""
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 

@@ -34,7 +34,7 @@ VERSIONED = (
 
 
 @dataclass(frozen=True)
-class Run:
+class RunFolder:
     """A run folder. Paths of its files; nothing is read before it is asked for."""
 
     folder: Path
@@ -123,12 +123,12 @@ class Run:
         return pd.read_csv(self.splits, dtype={"id": str, "group": str, "split": str}, keep_default_na=False)
 
 
-def create_run(root: Path, experiment: Experiment) -> Run:
+def create_run(root: Path, experiment: Experiment) -> RunFolder:
     """The run folder of ``experiment`` under ``root``: new, or the one that an earlier, killed command left.
 
     Raises :class:`UserError` when a folder of that name belongs to another configuration.
     """
-    run = Run(root / experiment.name)
+    run = RunFolder(root / experiment.name)
     if run.config.exists():
         if run.experiment() != experiment:
             keys = ", ".join(_differences(run.experiment().model_dump(), experiment.model_dump()))
@@ -143,9 +143,9 @@ def create_run(root: Path, experiment: Experiment) -> Run:
     return run
 
 
-def open_run(folder: Path) -> Run:
+def open_run(folder: Path) -> RunFolder:
     """A finished run; raises :class:`UserError` when the folder is not one or is incomplete."""
-    run = Run(folder)
+    run = RunFolder(folder)
     if not run.folder.is_dir():
         raise UserError(f"{folder}: no such folder; RUN is the folder of a run, such as runs/NAME")
     if not run.config.is_file():
@@ -179,7 +179,7 @@ def describe_environment(seed: int, threads: int) -> dict[str, Any]:
     }
 
 
-def write_environment(run: Run, seed: int, threads: int) -> None:
+def write_environment(run: RunFolder, seed: int, threads: int) -> None:
     """environment.json, once: a continued run keeps the description of its start."""
     path = run.folder / "environment.json"
     if not path.exists():

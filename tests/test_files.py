@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from backends.errors import BackendError
 from backends.ibm.ledger import Ledger
 from hybridq.errors import UserError, WritingError
-from hybridq.files import check_file, check_folder, whole, write_json
+from hybridq.files import atomic_write, check_file, check_folder, write_json
 
 LARGE = np.random.default_rng(0).integers(0, 256, (200, 200)).astype(np.uint8)
 
@@ -66,7 +66,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_file_as_it_was(writer: str, 
     ending = {"array": ".npy", "arrays": ".npz", "picture": ".png"}.get(writer, ".bin")
     path = tmp_path / f"kept{ending}"
     path.write_text("before")
-    with no_room(), pytest.raises(WritingError) as caught, whole(path) as partial:
+    with no_room(), pytest.raises(WritingError) as caught, atomic_write(path) as partial:
         WRITERS[writer](partial)
     assert str(caught.value).startswith(f"{tmp_path}: no room is left on the disk; what was finished before is kept")
     assert caught.value.errno in (errno.EFBIG, errno.ENOSPC)
@@ -87,9 +87,9 @@ def test_a_ledger_on_a_full_disk_is_one_sentence_and_keeps_its_rows(tmp_path: Pa
 
 
 def test_an_error_of_the_program_s_own_stays_what_it_is(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="ours"), whole(tmp_path / "a.txt"):
+    with pytest.raises(RuntimeError, match="ours"), atomic_write(tmp_path / "a.txt"):
         raise RuntimeError("ours")
-    with pytest.raises(FileNotFoundError), whole(tmp_path / "a.txt"):
+    with pytest.raises(FileNotFoundError), atomic_write(tmp_path / "a.txt"):
         (tmp_path / "b" / "c").read_text()
     assert list(tmp_path.iterdir()) == []
 

@@ -15,7 +15,7 @@ from typing import Any
 from backends.ibm.client import Service
 from backends.ibm.failures import UnavailableError
 from backends.ibm.ledger import Ledger
-from backends.ibm.task import Task, write_json
+from backends.ibm.task import Submission, write_json
 
 FILE = "dry-runs.json"
 """In the folder of the task: a list, oldest first."""
@@ -41,7 +41,7 @@ class DryRun:
     """Quantum seconds that the service counts as charged so far; None where it could not be asked."""
 
 
-def dry_run(task: Task, *, service: Service, ledger: Ledger) -> DryRun:
+def dry_run(task: Submission, *, service: Service, ledger: Ledger) -> DryRun:
     """Post the first job of a task to the device's twin, and look at it until it ends or ``grace`` seconds are over.
 
     Raises :class:`backends.ibm.failures.RefusedError` where there is no twin, and what a submission raises.

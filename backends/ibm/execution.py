@@ -37,7 +37,7 @@ from backends.ibm.reconcile import adopt_jobs, adopt_results, missing, refuse_ot
 from backends.ibm.results import ExecutionResult, UnreadableResultError, read_results
 from backends.ibm.sender import alone_in, read_sender, refuse_other_instance, sender_here, write_sender
 from backends.ibm.tags import content_tag, evaluation_tag, ledger_tag
-from backends.ibm.task import Task
+from backends.ibm.task import Submission
 
 Phase = Literal["submitting", "waiting", "trouble", "finished"]
 Stage = Literal["submitted", "finished"]
@@ -78,7 +78,7 @@ class Unfinished:
 
 
 def execute(
-    task: Task,
+    task: Submission,
     *,
     service: Service,
     ledger: Ledger,
@@ -103,7 +103,7 @@ def execute(
         return execution.outcome()
 
 
-def take_over(task: Task, *, service: Service | None, ledger: Ledger) -> ExecutionResult | None:
+def take_over(task: Submission, *, service: Service | None, ledger: Ledger) -> ExecutionResult | None:
     """Note in the ledger what there is of a kept task that it does not have; sends nothing.
 
     Looks at the disk, and with ``service`` for jobs there too. Returns the results if all of them are on disk.
@@ -122,7 +122,7 @@ def take_over(task: Task, *, service: Service | None, ledger: Ledger) -> Executi
 
 
 @contextlib.contextmanager
-def _at_work(task: Task, ledger: Ledger, *, agreed: bool = False) -> Iterator[Task]:
+def _at_work(task: Submission, ledger: Ledger, *, agreed: bool = False) -> Iterator[Submission]:
     """Work on a task alone: kept in its folder, noted in the ledger, with what is on disk.
 
     A disk that is full, or not to be written to, is one sentence.
@@ -179,7 +179,7 @@ def cancel(key: str, *, service: Service, ledger: Ledger) -> list[str]:
 
 class _Execution:
     def __init__(
-        self, task: Task, service: Service, ledger: Ledger, status: Callable[[Status], None], submit: bool
+        self, task: Submission, service: Service, ledger: Ledger, status: Callable[[Status], None], submit: bool
     ) -> None:
         self.task, self.service, self.ledger, self.status, self.submit = task, service, ledger, status, submit
         self.waits = service.waits

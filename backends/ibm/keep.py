@@ -9,7 +9,7 @@ from backends.ibm.client import JobDetails, Service
 from backends.ibm.failures import NotFoundError, UnavailableError, plain
 from backends.ibm.ledger import ENDED, JobRow, Ledger
 from backends.ibm.results import parse_result
-from backends.ibm.task import Task, write_json, write_whole
+from backends.ibm.task import Submission, write_json, write_whole
 
 SHOWN = 60
 """Characters shown of an answer that is no result."""
@@ -19,7 +19,7 @@ class NoResultError(UnavailableError):
     """What the service sent as the result of a job is none; the job is finished, and its result is fetched again."""
 
 
-def keep_result(task: Task, service: Service, ledger: Ledger, row: JobRow) -> JobRow:
+def keep_result(task: Submission, service: Service, ledger: Ledger, row: JobRow) -> JobRow:
     """Fetch the result of a job that is done and keep it as it came, if it can be read.
 
     Raises :class:`NoResultError` where it cannot; what came is then kept beside it, with the ending ``.unreadable``.
@@ -41,7 +41,7 @@ def keep_result(task: Task, service: Service, ledger: Ledger, row: JobRow) -> Jo
     return keep_details(task, service, ledger, row)
 
 
-def keep_details(task: Task, service: Service, ledger: Ledger, row: JobRow) -> JobRow:
+def keep_details(task: Submission, service: Service, ledger: Ledger, row: JobRow) -> JobRow:
     """Keep times, cost and calibration of a job whose result is on disk, and note it as done.
 
     They are left out where the account does not know the job: another one sent it.

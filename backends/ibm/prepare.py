@@ -23,7 +23,7 @@ from backends.ibm.client import Service
 from backends.ibm.copies import place_copies
 from backends.ibm.plan import Charged, Plan, make_plan
 from backends.ibm.results import ExecutionResult
-from backends.ibm.task import Task
+from backends.ibm.task import Submission
 from backends.names import BackendName
 
 
@@ -96,14 +96,14 @@ def make_task(
     backend: str,
     run: str = "",
     record: dict[str, Any] | None = None,
-) -> Task:
+) -> Submission:
     """The task for :func:`backends.ibm.execution.execute`; ``inputs`` (N, X) and ``weights`` (W,) in radians.
 
     ``key`` has to name all that decides the result, and ``record`` is kept beside what is kept here. Raises
     ``ValueError`` for inputs or weights of the wrong shape.
     """
     compiled, plan = prepared.compiled, prepared.plan
-    return Task(
+    return Submission(
         key=key,
         device=prepared.device.name,
         circuit=compiled.circuit,
@@ -126,6 +126,6 @@ def make_task(
     )
 
 
-def collect(task: Task, result: ExecutionResult) -> Collected:
+def collect(task: Submission, result: ExecutionResult) -> Collected:
     """Sort the values of a task's copies back to its samples."""
     return Arrangement.from_dict(task.record["arrangement"]).collect(result.evs, result.stds)

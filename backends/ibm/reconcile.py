@@ -15,7 +15,7 @@ from backends.ibm.client import FoundJob, RemoteState, Service
 from backends.ibm.ledger import PENDING, JobRow, Ledger
 from backends.ibm.results import origin_of, parse_result
 from backends.ibm.tags import Origin, evaluation_tag, ledger_tag, origin
-from backends.ibm.task import Task
+from backends.ibm.task import Submission
 
 FURTHEST = ("done", "running", "queued", "failed", "cancelled")
 """Of several jobs of one chunk the one to keep, by its state."""
@@ -79,13 +79,13 @@ def _drop(service: Service, ledger: Ledger, row: JobRow, surplus: FoundJob) -> N
 # Without a row in the ledger.
 
 
-def missing(task: Task, ledger: Ledger) -> set[int]:
+def missing(task: Submission, ledger: Ledger) -> set[int]:
     """Chunks that have no job, as far as the ledger knows: nothing, or what failed or was cancelled."""
     latest = ledger.latest(task.key)
     return {c for c in range(len(task.chunks)) if c not in latest or latest[c].state in {"failed", "cancelled"}}
 
 
-def adopt_results(task: Task, ledger: Ledger) -> None:
+def adopt_results(task: Submission, ledger: Ledger) -> None:
     """Give a row to each raw result on disk whose chunk has no job in the ledger, whoever sent it.
 
     A result counts if it can be read, and if its tags say that it is of this evaluation, this chunk and this content.
@@ -106,7 +106,7 @@ def adopt_results(task: Task, ledger: Ledger) -> None:
                 break
 
 
-def _adopt_result(task: Task, ledger: Ledger, chunk: int, job_id: str, digest: str, came_from: Origin) -> None:
+def _adopt_result(task: Submission, ledger: Ledger, chunk: int, job_id: str, digest: str, came_from: Origin) -> None:
     details = task.details_path(chunk, job_id)
     charged: float | None = None
     try:
@@ -128,7 +128,7 @@ def _adopt_result(task: Task, ledger: Ledger, chunk: int, job_id: str, digest: s
     )
 
 
-def adopt_jobs(task: Task, service: Service, ledger: Ledger) -> list[FoundJob]:
+def adopt_jobs(task: Submission, service: Service, ledger: Ledger) -> list[FoundJob]:
     """Give a row to each job at the service whose chunk has none in the ledger, whichever ledger sent it.
 
     Of several jobs of a chunk the one that is furthest is kept; none is cancelled here. Returns those that were sent
@@ -177,7 +177,7 @@ class _Candidate:
         return self.state in {"failed", "cancelled"}
 
 
-def _adopt_job(task: Task, ledger: Ledger, candidate: _Candidate, digest: str, instance: str) -> JobRow:
+def _adopt_job(task: Submission, ledger: Ledger, candidate: _Candidate, digest: str, instance: str) -> JobRow:
     return ledger.adopt(
         candidate.origin.tag,
         task.key,

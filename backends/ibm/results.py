@@ -14,7 +14,7 @@ from backends.contract import FloatArray
 from backends.errors import BackendError
 from backends.ibm.ledger import JobRow, State
 from backends.ibm.tags import Origin, origin
-from backends.ibm.task import Task
+from backends.ibm.task import Submission
 from backends.ibm.tested import read_result
 
 
@@ -90,7 +90,7 @@ class UnreadableResultError(BackendError):
         self.chunk, self.reason = chunk, reason
 
 
-def parse_result(task: Task, chunk: int, digest: str, raw: str) -> tuple[FloatArray, FloatArray, dict[str, Any]]:
+def parse_result(task: Submission, chunk: int, digest: str, raw: str) -> tuple[FloatArray, FloatArray, dict[str, Any]]:
     """Values and standard errors (rows, observables) of a chunk from a raw result, and the options settled on.
 
     Raises ``ValueError`` where the text is no result, or that of something else than this chunk of the task with this
@@ -107,13 +107,13 @@ def parse_result(task: Task, chunk: int, digest: str, raw: str) -> tuple[FloatAr
     return means, errors, options
 
 
-def origin_of(task: Task, options: dict[str, Any]) -> Origin | None:
+def origin_of(task: Submission, options: dict[str, Any]) -> Origin | None:
     """What the tags in a raw result say of the job it is from; None where it is no job of this evaluation."""
     tags = (options.get("environment") or {}).get("job_tags") or []
     return origin(task.key, map(str, tags))
 
 
-def read_results(task: Task, rows: Sequence[JobRow], others: Sequence[JobRow]) -> ExecutionResult:
+def read_results(task: Submission, rows: Sequence[JobRow], others: Sequence[JobRow]) -> ExecutionResult:
     """The values of all chunks from their jobs, ``rows`` in the order of the chunks; ``others`` are those not used.
 
     Raises :class:`UnreadableResultError` where a result cannot be read, and :class:`BackendError` where its details
@@ -140,7 +140,7 @@ def read_results(task: Task, rows: Sequence[JobRow], others: Sequence[JobRow]) -
     )
 
 
-def _read(task: Task, row: JobRow) -> tuple[FloatArray, FloatArray, dict[str, Any]]:
+def _read(task: Submission, row: JobRow) -> tuple[FloatArray, FloatArray, dict[str, Any]]:
     path = task.result_path(row.chunk, str(row.job_id))
     try:
         return parse_result(task, row.chunk, row.digest, path.read_text(encoding="utf-8"))
@@ -148,7 +148,7 @@ def _read(task: Task, row: JobRow) -> tuple[FloatArray, FloatArray, dict[str, An
         raise UnreadableResultError(path, row.chunk, str(error)) from None
 
 
-def _job_record(task: Task, row: JobRow) -> JobRecord:
+def _job_record(task: Submission, row: JobRow) -> JobRecord:
     path = task.details_path(row.chunk, str(row.job_id))
     try:
         details = json.loads(path.read_text(encoding="utf-8"))

@@ -43,7 +43,7 @@ class Chunk:
 
 
 @dataclass(frozen=True)
-class Task:
+class Submission:
     """What one evaluation sends; :meth:`save` keeps it in ``folder`` and :meth:`load` reads it there."""
 
     key: str
@@ -94,13 +94,13 @@ class Task:
             "parameters": [p.name for p in self.circuit.parameters],
         }
 
-    def save(self) -> Task:
+    def save(self) -> Submission:
         """Keep the task in its folder, or return the one that is kept there already.
 
         Raises :class:`BackendError` where the folder holds another evaluation.
         """
         if is_kept(self.folder):
-            kept = Task.load(self.folder)
+            kept = Submission.load(self.folder)
             if kept.key != self.key:
                 raise BackendError(f"{self.folder} holds another evaluation ({kept.key}, not {self.key})")
             return kept
@@ -120,7 +120,7 @@ class Task:
         return self
 
     @classmethod
-    def load(cls, folder: Path) -> Task:
+    def load(cls, folder: Path) -> Submission:
         """Read a task from its folder; raises :class:`BackendError` where there is none that can be read."""
         try:
             about = json.loads((folder / "task.json").read_text(encoding="utf-8"))

@@ -13,7 +13,7 @@ from benchmarks.quantum.ours import LAYER
 from benchmarks.quantum.peers import DEFAULT_QUBIT, LIGHTNING
 from benchmarks.quantum.results import Found, Row
 from benchmarks.quantum.scaling import BATCH_QUBITS, LAYERS, QUBITS_BATCH
-from hybridq.files import whole
+from hybridq.files import atomic_write
 
 LABELS = {LAYER: "hybridq QuantumLayer, float32", DEFAULT_QUBIT: DEFAULT_QUBIT, LIGHTNING: LIGHTNING}
 COLOURS = {LAYER: "#0072b2", DEFAULT_QUBIT: "#d55e00", LIGHTNING: "#009e73"}
@@ -46,7 +46,7 @@ def draw(found: Found, path: Path, machine: str) -> bool:
         f"median and quartiles; open markers: scaled from a part of the batch; threads: {threads}; {machine}",
         fontsize=8,
     )
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         figure.savefig(partial, dpi=150)
     return True
 

@@ -10,21 +10,21 @@ from hybridq.cli.options import (
     HARDWARE,
     Limit,
     MaxQuantumSeconds,
-    RunFolder,
+    RunArgument,
     Split,
     Stratified,
-    Submission,
+    SubmissionOptions,
     ThresholdRule,
     Yes,
 )
 from hybridq.errors import UserError
 
 if TYPE_CHECKING:
-    from hybridq.run_folder import Run
+    from hybridq.run_folder import RunFolder
 
 
 def compare(
-    run: RunFolder,
+    run: RunArgument,
     backend: Annotated[
         list[str],
         typer.Option(
@@ -91,7 +91,7 @@ def compare(
     for name in names:
         is_hardware = parse_name(name).kind == "ibm"
         for label in [None, *(repeat or [])] if is_hardware else [None]:
-            submission = Submission(yes=yes, max_quantum_seconds=max_quantum_seconds, repeat=label)
+            submission = SubmissionOptions(yes=yes, max_quantum_seconds=max_quantum_seconds, repeat=label)
             folder = evaluate_on(
                 opened,
                 name,
@@ -123,7 +123,7 @@ def compare(
     announce(f"written: {opened.folder / 'comparison.csv'}")
 
 
-def companions(run: Run, name: str) -> list[str]:
+def companions(run: RunFolder, name: str) -> list[str]:
     """What an IBM device is to be judged by; nothing for other backends.
 
     For ``ibm_kingston:shots=1024``: ``aer``, ``aer:shots=1024``, ``fake_kingston``, ``ibm_kingston@noise``. Where it

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from hybridq.cli.console import Bars
     from hybridq.config import Data
-    from hybridq.data.audit import Audit, Finding, Loaded, Seen
+    from hybridq.data.audit import Audit, Finding, Inspected, Loaded
     from hybridq.data.manifest import Manifest
 
 Source = Annotated[str, typer.Argument(metavar="SOURCE", help="A source, such as padsd or folder:path=images.")]
@@ -56,13 +56,13 @@ def audit(
     for file in filter(None, (report, json)):
         check_file(file)
     with working("loading"):
-        from hybridq.data.audit import judge, look, shared_test_set
+        from hybridq.data.audit import assess, inspect, shared_test_set
     data = _data(source, splits)
     with names_of_unusable_files(show_names), bars() as progress:
         manifest = load_manifest(source, data, seed, as_released=True)
-        seen = look(manifest, progress, threshold=near)
+        seen = inspect(manifest, progress, threshold=near)
         load = partial(load_manifest, data=data, seed=seed, as_released=True)
-        found = judge(seen, () if splits else shared_test_set(manifest, seen.facts, load, progress))
+        found = assess(seen, () if splits else shared_test_set(manifest, seen.facts, load, progress))
         loaded = None if splits else _as_loaded(source, seed, seen, progress)
     _print(found, manifest, splits)
     if show_names and seen.facts.unreadable:
@@ -95,25 +95,25 @@ def split(
     from hybridq.cli.console import announce, bars, working
     from hybridq.data.sources import load_manifest
     from hybridq.errors import UserError
-    from hybridq.files import check_file, whole
+    from hybridq.files import atomic_write, check_file
 
     check_file(out)
     if folds is not None and fractions is not None:
         raise UserError("--folds and --fractions are two ways to split; give one of them")
     shares = _fractions(fractions or "0.7,0.15,0.15")
     with working("loading"):
-        from hybridq.data.audit import look
+        from hybridq.data.audit import inspect
         from hybridq.data.audit.splitting import draw_folds, draw_splits
     with bars() as progress:
         manifest = load_manifest(source, _data(source, None), seed, as_released=True)
-        clusters = look(manifest, progress, threshold=near).alike.clusters
+        clusters = inspect(manifest, progress, threshold=near).alike.clusters
     if folds is None:
         tables = {out: draw_splits(manifest, clusters, shares, seed)}
     else:
         drawn = draw_folds(manifest, clusters, folds, seed)
         tables = {out.with_name(f"{out.stem}_fold{k}{out.suffix}"): table for k, table in enumerate(drawn)}
     for path, table in tables.items():
-        with whole(path) as partial:
+        with atomic_write(path) as partial:
             table.to_csv(partial, index=False)
         counts = table["split"].value_counts()
         several = table.loc[table["cluster"] != "", "cluster"]
@@ -124,9 +124,9 @@ def split(
     announce(f"use it with data.splits: {next(iter(tables))}")
 
 
-def _as_loaded(source: str, seed: int, seen: Seen, progress: Bars) -> Loaded:
+def _as_loaded(source: str, seed: int, seen: Inspected, progress: Bars) -> Loaded:
     """The data as they are trained on, or why they cannot be."""
-    from hybridq.data.audit import Loaded, find_leaks, look, restrict
+    from hybridq.data.audit import Loaded, find_leaks, inspect, restrict
     from hybridq.data.sources import load_manifest
     from hybridq.errors import UserError
 
@@ -136,7 +136,7 @@ def _as_loaded(source: str, seed: int, seen: Seen, progress: Bars) -> Loaded:
         return Loaded(0, (), (), str(error))
     part = restrict(seen, manifest)
     if part is None:
-        part = look(manifest, progress, threshold=seen.alike.threshold)
+        part = inspect(manifest, progress, threshold=seen.alike.threshold)
     return Loaded(len(manifest.table), manifest.notes, find_leaks(part))
 
 

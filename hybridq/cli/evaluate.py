@@ -11,21 +11,21 @@ from hybridq.cli.options import (
     HARDWARE,
     Limit,
     MaxQuantumSeconds,
-    RunFolder,
+    RunArgument,
     Split,
     Stratified,
-    Submission,
+    SubmissionOptions,
     Yes,
     with_options,
 )
 from hybridq.errors import UserError
 
 if TYPE_CHECKING:
-    from hybridq.run_folder import Run
+    from hybridq.run_folder import RunFolder
 
 
 def evaluate(
-    run: RunFolder,
+    run: RunArgument,
     backend: Annotated[
         str, typer.Option(help="Backend: aer, aer:shots=4096, fake_torino, noise:…, ibm_kingston, ibm_kingston@noise.")
     ] = "aer",
@@ -214,7 +214,7 @@ def evaluate(
         dd_schedule=dd_schedule,
         fractional=fractional,
     )
-    submission = Submission(
+    submission = SubmissionOptions(
         yes, dry_run, detach, max_quantum_seconds, reference_chunk, repeat, price, dry_run_at_service
     )
     from hybridq.cli.console import announce
@@ -240,13 +240,13 @@ def evaluate(
 
 
 def evaluate_on(
-    run: Run,
+    run: RunFolder,
     backend: str,
     *,
     split: str = "test",
     limit: int | None = None,
     stratified: bool = False,
-    submission: Submission | None = None,
+    submission: SubmissionOptions | None = None,
     replace_q: str | None = None,
     data: str | None = None,
     own_range: bool = False,
@@ -254,7 +254,7 @@ def evaluate_on(
     """Run one evaluation with progress, or find it on disk; its folder, or None where it was not to be finished."""
     from backends.names import parse_name
 
-    submission = submission or Submission()
+    submission = submission or SubmissionOptions()
     if parse_name(backend).kind == "ibm":
         for option, given in (("--replace-q", replace_q), ("--data", data), ("--range own", own_range or None)):
             if given is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hybridq.cli.options import RunFolder
+from hybridq.cli.options import RunArgument
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def export(
-    run: RunFolder,
+    run: RunArgument,
     surrogate: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="The quantum layer alone, as .safetensors or .pt2; runs without Qiskit."),

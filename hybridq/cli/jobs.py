@@ -16,7 +16,7 @@ from hybridq.errors import UserError
 if TYPE_CHECKING:
     from backends.ibm.client import Service
     from backends.ibm.ledger import EvaluationRow, JobRow, Ledger
-    from backends.ibm.task import Task
+    from backends.ibm.task import Submission
 
 app = typer.Typer(help="Jobs at IBM: every one ever submitted from this machine.", rich_markup_mode=None)
 
@@ -130,21 +130,21 @@ def _at_ibm(ledger: Ledger, evaluation: EvaluationRow) -> list[JobRow]:
     return [row for row in ledger.latest(evaluation.key).values() if row.state in {"intended", *PENDING}]
 
 
-def _task_of(ledger: Ledger, evaluation: EvaluationRow) -> Task | None:
+def _task_of(ledger: Ledger, evaluation: EvaluationRow) -> Submission | None:
     """The task of an evaluation, in its run wherever that is now; None where it is gone and nothing is at IBM either.
 
     Raises :class:`UserError` where it is gone and jobs of it are at IBM.
     """
     from dataclasses import replace
 
-    from backends.ibm.task import Task
+    from backends.ibm.task import Submission
     from hybridq.cli.console import announce
     from hybridq.evaluation.hardware import find_task_folder
 
     noted = Path(evaluation.folder)
     folder = find_task_folder(noted)
     if folder is not None:
-        task = Task.load(folder)
+        task = Submission.load(folder)
         return replace(task, run=str(folder.parent.parent)) if "request" in task.record else task
     if waiting := len(_at_ibm(ledger, evaluation)):
         raise UserError(
@@ -155,7 +155,7 @@ def _task_of(ledger: Ledger, evaluation: EvaluationRow) -> Task | None:
     return None
 
 
-def _is_unfinished(task: Task) -> bool:
+def _is_unfinished(task: Submission) -> bool:
     """Whether a task's results are not decided yet, and the task is no program's of the user's own."""
     from hybridq.results.selection import folder_name
 
@@ -163,20 +163,20 @@ def _is_unfinished(task: Task) -> bool:
     return "request" in task.record and not (results / "metrics.json").is_file()
 
 
-def _collect(task: Task, service: Service | None, ledger: Ledger, *, wait: bool) -> None:
+def _collect(task: Submission, service: Service | None, ledger: Ledger, *, wait: bool) -> None:
     """Bring one evaluation as far as it goes without sending; ``service`` is None where it has nothing at IBM."""
     from hybridq.cli.console import announce
     from hybridq.cli.submit import bring_to_end
-    from hybridq.evaluation.hardware import evaluation_of, standing
+    from hybridq.evaluation.hardware import plan_of, status_of
 
     name = f"{task.key[:8]} ({task.backend})"
-    ours = evaluation_of(task)
-    if service is not None or not standing(task, ledger).unsent:
+    ours = plan_of(task)
+    if service is not None or not status_of(task, ledger).unsent:
         folder = bring_to_end(ours, task, service or _service(), ledger, detach=not wait, submit=False)
         if folder is not None:
             announce(f"{name}: results in {folder}")
             return
-    now = standing(task, ledger)
+    now = status_of(task, ledger)
     left = f", {now.unsent} to be sent (again), which only hybridq evaluate does" if now.unsent else ""
     announce(f"{name}: {now.finished} of {now.chunks} chunks finished, {now.pending} at IBM{left}")
     for row in ledger.latest(task.key).values():

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from hybridq.run_folder import Run
+    from hybridq.run_folder import RunFolder
     from hybridq.statistics.intervals import Interval
     from hybridq.statistics.operating_point import Point, Rule
 
 
-def evaluate_validation(run: Run, *, asked: bool) -> None:
+def evaluate_validation(run: RunFolder, *, asked: bool) -> None:
     """Evaluate the run's validation images on the noiseless simulator, where they are not on disk.
 
     Without two classes, or where the images are gone, there is no threshold to choose: that is an error where a
@@ -46,7 +46,7 @@ def evaluate_validation(run: Run, *, asked: bool) -> None:
         announce(f"no operating point: {error}")
 
 
-def compare_at_threshold(run: Run, folders: Sequence[Path], rule: Rule) -> None:
+def compare_at_threshold(run: RunFolder, folders: Sequence[Path], rule: Rule) -> None:
     """Sensitivity and specificity of evaluations of the same images at one threshold: a table, and
     operating_point.json in the run folder."""
     from hybridq.files import write_json

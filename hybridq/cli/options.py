@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 HARDWARE = "IBM hardware"
 
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run, such as runs/NAME.")]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run, such as runs/NAME.")]
 Runs = Annotated[Path, typer.Option("--runs", help="Folder that holds the run folders.")]
 Split = Annotated[str, typer.Option(help="Which part of the images: train, validation or test.")]
 Limit = Annotated[int | None, typer.Option(help="Evaluate that many images only, drawn with the run's seed.")]
@@ -43,7 +43,7 @@ AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table
 
 
 @dataclass(frozen=True)
-class Submission:
+class SubmissionOptions:
     """How to submit to hardware; says nothing about results."""
 
     yes: bool = False
@@ -55,7 +55,7 @@ class Submission:
     price: float | None = None
     dry_run_at_service: bool = False
 
-    def completed(self, hardware: Hardware) -> Submission:
+    def completed(self, hardware: Hardware) -> SubmissionOptions:
         """With what was left open taken from the configuration."""
         most, chunk = self.max_quantum_seconds, self.reference_chunk
         return replace(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hybridq.cli.options import RunFolder
+from hybridq.cli.options import RunArgument
 
 if TYPE_CHECKING:
     from hybridq.data.images.decoding import Unreadable
@@ -18,7 +18,7 @@ MOST_LINES = 10
 
 
 def predict(
-    run: RunFolder,
+    run: RunArgument,
     images: Annotated[
         list[Path],
         typer.Argument(metavar="FOLDER|IMAGE...", help="PNG, JPEG, TIFF or DICOM files, or folders around them."),
@@ -35,7 +35,7 @@ def predict(
     """
     from hybridq.cli.console import announce, bars, print_json, working
     from hybridq.errors import UserError
-    from hybridq.files import check_file, whole
+    from hybridq.files import atomic_write, check_file
     from hybridq.run_folder import open_run
 
     if out is not None:
@@ -68,7 +68,7 @@ def predict(
                 tables.append(predicted.table)
                 note(predicted.table, predicted.unreadable)
         else:
-            with whole(out) as partial:
+            with atomic_write(out) as partial:
                 for number, predicted in enumerate(predictor.predict(files, progress)):
                     note(predicted.table, predicted.unreadable)
                     predicted.table.to_csv(partial, mode="a", header=number == 0, index=False)

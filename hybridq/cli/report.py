@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from hybridq.cli.options import RunFolder, ThresholdRule
+from hybridq.cli.options import RunArgument, ThresholdRule
 
 
-def report(run: RunFolder, threshold: ThresholdRule = None) -> None:
+def report(run: RunArgument, threshold: ThresholdRule = None) -> None:
     """Write report.html: one self-contained file with tables and figures of everything saved in the run.
 
     Where a threshold is to be chosen and validation images were not evaluated yet, that is done first.

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hybridq.cli.options import Limit, RunFolder, Split, Stratified
+from hybridq.cli.options import Limit, RunArgument, Split, Stratified
 from hybridq.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hybridq.run_folder import Run
+    from hybridq.run_folder import RunFolder
 
 
 def mitigation(
-    run: RunFolder,
+    run: RunArgument,
     backend: Annotated[
         str, typer.Option(help="Noisy backend: fake_torino, fake_torino:shots=1024, noise:…, …@noise, ibm_kingston.")
     ] = "fake_torino",
@@ -61,7 +61,7 @@ def mitigation(
 
 
 def _simulated(
-    run: Run, backend: str, split: str, limit: int | None, stratified: bool, training_images: int | None
+    run: RunFolder, backend: str, split: str, limit: int | None, stratified: bool, training_images: int | None
 ) -> Path:
     from hybridq.cli.console import announce, bars
     from hybridq.studies.mitigation.run import TRAINING_IMAGES, mitigate, plan_mitigation
@@ -80,7 +80,7 @@ def _simulated(
         return mitigate(plan, progress=progress)
 
 
-def _on_hardware(run: Run, backend: str, split: str) -> Path:
+def _on_hardware(run: RunFolder, backend: str, split: str) -> Path:
     from hybridq.cli.console import bars
     from hybridq.evaluation.hardware import complete_name
     from hybridq.studies.mitigation.correct_saved import mitigate_saved
@@ -93,10 +93,10 @@ def draw(table: pd.DataFrame, record: dict[str, Any], path: Path) -> None:
     """The figure, unless it is there."""
     from hybridq.figures.mitigation import mitigation_figure
     from hybridq.figures.style import as_png
-    from hybridq.files import whole
+    from hybridq.files import atomic_write
 
     if not path.is_file():
-        with whole(path) as partial:
+        with atomic_write(path) as partial:
             partial.write_bytes(as_png(mitigation_figure(table, record["backend"], simulated=record["simulated"])))
 
 

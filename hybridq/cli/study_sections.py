@@ -11,10 +11,10 @@ from rich.table import Column, Table
 from hybridq.cli.console import console
 
 if TYPE_CHECKING:
-    from hybridq.run_folder import Run
+    from hybridq.run_folder import RunFolder
 
 
-def study_sections(run: Run, backends: Sequence[str]) -> None:
+def study_sections(run: RunFolder, backends: Sequence[str]) -> None:
     """On those of ``backends`` where it was studied: how much of their noise the run bears, and mitigation."""
     from hybridq.reports.sections.mitigation import mitigations
     from hybridq.reports.sections.noise import noise_results

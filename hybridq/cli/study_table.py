@@ -87,7 +87,7 @@ def plot(file: File, runs: Runs = Path("runs"), cells: Collected = None, out: Ou
     """Draw bars, radar, ROC, confusion matrices, learning curves and label-fraction curves as PNG in figures/."""
     from hybridq.cli.console import announce, bars
     from hybridq.figures.style import as_png
-    from hybridq.files import whole
+    from hybridq.files import atomic_write
     from hybridq.studies.models.figures import study_figures
     from hybridq.studies.models.tables import study_tables
 
@@ -95,7 +95,7 @@ def plot(file: File, runs: Runs = Path("runs"), cells: Collected = None, out: Ou
     drawn = []
     with bars() as progress:
         for name, figure in study_figures(study, results, study_tables(study, results, [])):
-            with whole(folder / "figures" / f"{name}.png") as partial:
+            with atomic_write(folder / "figures" / f"{name}.png") as partial:
                 partial.write_bytes(as_png(figure))
             drawn.append(name)
             progress("figures", len(drawn), len(drawn) + 1)

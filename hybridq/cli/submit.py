@@ -10,7 +10,7 @@ import typer
 
 from backends.errors import BackendError
 from hybridq.cli.console import Waiting, announce, bars, console, working
-from hybridq.cli.options import Submission
+from hybridq.cli.options import SubmissionOptions
 from hybridq.errors import UserError
 from hybridq.files import check_folder
 
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
     from backends.ibm.ledger import Ledger
     from backends.ibm.prepare import Prepared
     from backends.ibm.results import ExecutionResult
-    from backends.ibm.task import Task
-    from hybridq.evaluation.hardware import HardwareEvaluation
-    from hybridq.run_folder import Run
+    from backends.ibm.task import Submission
+    from hybridq.evaluation.hardware import HardwarePlan
+    from hybridq.run_folder import RunFolder
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
 
 def evaluate_on_hardware(
-    run: Run, backend: str, *, split: str, limit: int | None, stratified: bool, submission: Submission
+    run: RunFolder, backend: str, *, split: str, limit: int | None, stratified: bool, submission: SubmissionOptions
 ) -> Path | None:
     """Plan, ask, submit, wait and decide, from wherever it stands; None where it was not to be finished now."""
     with working("loading qiskit"):
         from backends.ibm.execution import take_over
         from backends.ibm.ledger import Ledger
-        from hybridq.evaluation.hardware import finish, open_task, prepare, standing
-    evaluation = prepare(run, backend, split=split, limit=limit, stratified=stratified, repeat=submission.repeat)
+        from hybridq.evaluation.hardware import finish, load_submission, plan, status_of
+    evaluation = plan(run, backend, split=split, limit=limit, stratified=stratified, repeat=submission.repeat)
     submission = submission.completed(run.experiment().hardware)
     if evaluation.finished:
         announce(f"{evaluation.label}: on disk already ({evaluation.folder})")
@@ -43,12 +43,12 @@ def evaluate_on_hardware(
     for folder in (evaluation.folder.parent, evaluation.task_folder):
         check_folder(folder)
     ledger = Ledger()
-    task = open_task(evaluation) if evaluation.submitted else None
+    task = load_submission(evaluation) if evaluation.submitted else None
     if submission.dry_run_at_service:
         _dry_run_at_service(evaluation, task, ledger, submission)
         return None
     kept, submit = None, True
-    if task is not None and not standing(task, ledger).agreed:
+    if task is not None and not status_of(task, ledger).agreed:
         kept = take_over(task, service=None, ledger=ledger)
     elif task is not None and not _continue(evaluation, task, ledger, submission):
         return None
@@ -61,13 +61,13 @@ def evaluate_on_hardware(
         assert service is not None
         if task is None:
             task = _plan(evaluation, service, ledger, submission)
-        elif not standing(task, ledger).agreed:
+        elif not status_of(task, ledger).agreed:
             # Its jobs may be at IBM, sent from another machine or with a ledger that is gone.
             with working("looking for jobs of this evaluation"):
                 take_over(task, service=service, ledger=ledger)
             if not _continue(evaluation, task, ledger, submission):
                 return None
-            submit = bool(standing(task, ledger).unsent)
+            submit = bool(status_of(task, ledger).unsent)
     except KeyboardInterrupt:
         announce("interrupted before anything was sent")
         raise typer.Exit(INTERRUPTED) from None
@@ -75,7 +75,7 @@ def evaluate_on_hardware(
         return None
     written = bring_to_end(evaluation, task, service, ledger, detach=submission.detach, submit=submit)
     if written is None:
-        now = standing(task, ledger)
+        now = status_of(task, ledger)
         sent = now.pending + now.finished
         left = f", {now.unsent} to be sent (again)" if now.unsent else ""
         announce(
@@ -101,12 +101,12 @@ def _login(kept: ExecutionResult | None) -> Service | None:
 
 
 def _dry_run_at_service(
-    evaluation: HardwareEvaluation, task: Task | None, ledger: Ledger, submission: Submission
+    evaluation: HardwarePlan, task: Submission | None, ledger: Ledger, submission: SubmissionOptions
 ) -> None:
     """Let the service check the first job on the device's mock twin, and say what was posted and what it answered."""
     from backends.ibm.client import Service
     from backends.ibm.dry_run import FILE, dry_run
-    from hybridq.evaluation.hardware import task_of
+    from hybridq.evaluation.hardware import build_submission
 
     if submission.dry_run:
         raise UserError("--dry-run posts nothing and --dry-run-at-service does: give one of them")
@@ -115,7 +115,7 @@ def _dry_run_at_service(
     if task is None:
         placed = _placed(evaluation, service, ledger, submission)
         with bars() as progress:
-            task = task_of(evaluation, placed, progress)
+            task = build_submission(evaluation, placed, progress)
     with working("posting the dry run"):
         seen = dry_run(task, service=service, ledger=ledger)
     if seen.state in {"failed", "cancelled"}:
@@ -135,7 +135,7 @@ def _dry_run_at_service(
     announce(f"nothing ran on {evaluation.device}, and {charge}; noted in {task.folder / FILE}")
 
 
-def _placed(evaluation: HardwareEvaluation, service: Service, ledger: Ledger, submission: Submission) -> Prepared:
+def _placed(evaluation: HardwarePlan, service: Service, ledger: Ledger, submission: SubmissionOptions) -> Prepared:
     """Place the circuit, show the plan, and refuse what is too much."""
     from backends.ibm.reconcile import refuse_jobs_elsewhere
     from hybridq.cli.tables import plan_table
@@ -159,9 +159,11 @@ def _placed(evaluation: HardwareEvaluation, service: Service, ledger: Ledger, su
     return placed
 
 
-def _plan(evaluation: HardwareEvaluation, service: Service, ledger: Ledger, submission: Submission) -> Task | None:
+def _plan(
+    evaluation: HardwarePlan, service: Service, ledger: Ledger, submission: SubmissionOptions
+) -> Submission | None:
     """Show the plan, refuse what is too much, ask, and compute the angles; None where nothing is to be submitted."""
-    from hybridq.evaluation.hardware import task_of
+    from hybridq.evaluation.hardware import build_submission
 
     placed = _placed(evaluation, service, ledger, submission)
     if submission.dry_run:
@@ -171,23 +173,23 @@ def _plan(evaluation: HardwareEvaluation, service: Service, ledger: Ledger, subm
         announce("nothing was submitted")
         return None
     with bars() as progress:
-        return task_of(evaluation, placed, progress)
+        return build_submission(evaluation, placed, progress)
 
 
-def _agreed(evaluation: HardwareEvaluation, seconds: float) -> bool:
+def _agreed(evaluation: HardwarePlan, seconds: float) -> bool:
     if not (sys.stdin.isatty() and console.is_terminal):
         raise UserError(f"{evaluation.device} is hardware and nothing was submitted; add --yes to submit this")
     return typer.confirm(f"Submit this, about {seconds:,.0f} quantum seconds, to {evaluation.device}?")
 
 
-def _continue(evaluation: HardwareEvaluation, task: Task, ledger: Ledger, submission: Submission) -> bool:
+def _continue(evaluation: HardwarePlan, task: Submission, ledger: Ledger, submission: SubmissionOptions) -> bool:
     """Say how far it is, and ask where the rest was not agreed to on this machine; False where nothing is to be done.
 
     Raises :class:`BackendError` where the rest is too much, and :class:`UserError` where nobody can be asked.
     """
-    from hybridq.evaluation.hardware import standing
+    from hybridq.evaluation.hardware import status_of
 
-    now = standing(task, ledger)
+    now = status_of(task, ledger)
     left = f", about {now.unsent_seconds:,.0f} s more to send" if now.unsent else ""
     announce(
         f"{evaluation.label}: goes on with {now.finished} of {now.chunks} chunks finished, {now.pending} at IBM, "
@@ -212,7 +214,7 @@ def _continue(evaluation: HardwareEvaluation, task: Task, ledger: Ledger, submis
 
 
 def bring_to_end(
-    evaluation: HardwareEvaluation, task: Task, service: Service, ledger: Ledger, *, detach: bool, submit: bool = True
+    evaluation: HardwarePlan, task: Submission, service: Service, ledger: Ledger, *, detach: bool, submit: bool = True
 ) -> Path | None:
     """Submit what is not submitted, wait, and decide; None where not everything is finished.
 

@@ -11,14 +11,14 @@ from rich import box
 from rich.table import Column, Table
 
 from hybridq.cli.console import console
-from hybridq.results.comparison import ComparedBackend, Comparison, hardware_sentences, root
+from hybridq.results.comparison import ComparedBackend, Comparison, hardware_sentences, signed_sqrt
 from hybridq.results.evaluation import read_evaluation
 from hybridq.statistics.intervals import Interval, LabelMetrics
 
 if TYPE_CHECKING:
     from backends.ibm.circuit import Patch
     from backends.ibm.plan import Plan
-    from hybridq.run_folder import Run
+    from hybridq.run_folder import RunFolder
 
 
 ERROR_PARTS = {
@@ -54,7 +54,7 @@ def metrics_table(folder: Path) -> None:
         console.print(note)
 
 
-def announce_positive(run: Run) -> None:
+def announce_positive(run: RunFolder) -> None:
     """Say which class a sensitivity is of, if there are two."""
     if (sentence := run.positive_sentence()) is not None:
         console.print(sentence, markup=False)
@@ -168,10 +168,10 @@ def print_frame(frame: pd.DataFrame, title: str) -> None:
 
 def _part(backend: ComparedBackend, part: str) -> str:
     parts = backend.error_parts
-    value = None if parts is None else root(getattr(parts, part))
+    value = None if parts is None else signed_sqrt(getattr(parts, part))
     if value is None:
         return "–"
-    limits = [root(getattr(parts, f"{part}_{end}", None)) for end in ("low", "high")]
+    limits = [signed_sqrt(getattr(parts, f"{part}_{end}", None)) for end in ("low", "high")]
     interval = "" if None in limits else f"\n{limits[0]:.4f} – {limits[1]:.4f}"
     return f"{value:.4f}{interval}".replace("-", "−")
 

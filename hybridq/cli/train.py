@@ -11,7 +11,7 @@ from hybridq.cli.options import Runs
 
 if TYPE_CHECKING:
     from hybridq.config import Experiment
-    from hybridq.run_folder import Run
+    from hybridq.run_folder import RunFolder
 
 
 def train(
@@ -37,7 +37,7 @@ def train(
     train_experiment(experiment, runs, allow_leaks=allow_leaks)
 
 
-def train_experiment(experiment: Experiment, runs: Path, *, allow_leaks: bool = False) -> Run:
+def train_experiment(experiment: Experiment, runs: Path, *, allow_leaks: bool = False) -> RunFolder:
     """Train with progress and end with a line that names the result."""
     from hybridq.cli.console import announce, bars, working
 

@@ -28,7 +28,7 @@ from hybridq.models import Classifier
 from hybridq.models.build import circuit_spec, has_circuit, load_model
 from hybridq.models.objectives import objective_of
 from hybridq.models.registry import has_place_for_circuit
-from hybridq.quantum.engine_choice import run_exactly, takes_over
+from hybridq.quantum.engine_choice import aer_fallback_reason, run_exactly
 from hybridq.quantum.layer import QuantumLayer
 from hybridq.results.replaced_q import INTERVENTIONS, intervened, shuffled_rows
 from hybridq.results.selection import (
@@ -39,16 +39,16 @@ from hybridq.results.selection import (
     weights_digest,
     write_evaluation,
 )
-from hybridq.run_folder import Run
+from hybridq.run_folder import RunFolder
 
 NOISELESS = "aer"
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class EvaluationPlan:
     """An evaluation that is ready to run: what it runs on, which images, and what it costs."""
 
-    run: Run
+    run: RunFolder
     backend: Backend
     program: CircuitProgram | None
     """None where the model has no circuit: nothing runs on the backend then."""
@@ -69,7 +69,7 @@ class Evaluation:
 
 
 def plan_evaluation(
-    run: Run,
+    run: RunFolder,
     backend_name: str,
     *,
     split: str = "test",
@@ -78,7 +78,7 @@ def plan_evaluation(
     replace_q: str | None = None,
     data: str | None = None,
     own_range: bool = False,
-) -> Evaluation:
+) -> EvaluationPlan:
     """Open the backend and choose the images; nothing is run or written.
 
     ``limit`` takes that many images, drawn with the run's seed, as in :func:`choose_images`. ``replace_q`` is one of
@@ -125,10 +125,10 @@ def plan_evaluation(
     if own_range:
         key["range"] = "own"
     folder = run.evaluations / folder_name(intervened(backend.name, replace_q), key_of(key))
-    return Evaluation(run, backend, program, selection, folder, replace_q)
+    return EvaluationPlan(run, backend, program, selection, folder, replace_q)
 
 
-def circuit_of(run: Run) -> CircuitProgram:
+def circuit_of(run: RunFolder) -> CircuitProgram:
     """The quantum circuit of a run's model; raises :class:`UserError` where it has none."""
     settings = run.experiment().model
     if not has_circuit(settings):
@@ -136,7 +136,7 @@ def circuit_of(run: Run) -> CircuitProgram:
     return circuit_spec(settings).build()
 
 
-def evaluate(evaluation: Evaluation, *, progress: Progress) -> Path:
+def evaluate(evaluation: EvaluationPlan, *, progress: Progress) -> Path:
     """Run it, write its folder whole, and return the folder; a finished one is returned as it is."""
     if evaluation.finished:
         return evaluation.folder
@@ -173,7 +173,7 @@ def evaluate(evaluation: Evaluation, *, progress: Progress) -> Path:
 
 
 def compute_angles(
-    run: Run, selection: Selection, progress: Progress
+    run: RunFolder, selection: Selection, progress: Progress
 ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:
     """Features (N, d) and angles (N, Q) of the images, and the weights (W,) of the circuit."""
     model = load_model(run)
@@ -182,7 +182,7 @@ def compute_angles(
 
 
 def decide(
-    run: Run, features: NDArray[np.float32], values: NDArray[np.float64]
+    run: RunFolder, features: NDArray[np.float32], values: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], dict[str, NDArray[Any]]]:
     """Probabilities, a column for each class or label, from features (N, d) and expectation values (N, Q); and what
     features.npz holds."""
@@ -195,7 +195,7 @@ def expectations(
     """q (N, Q) of the model's circuit on a simulated backend, what ran, and the standard errors of q."""
     weights = _weights(model)
     result = run_exactly(backend, compiled, angles, weights) or backend.run(compiled, angles, weights)
-    note = takes_over(backend, angles.shape[1]) if backend.simulated and backend.shots is None else None
+    note = aer_fallback_reason(backend, angles.shape[1]) if backend.simulated and backend.shots is None else None
     record = dict(result.record)
     if note is not None:
         record["note"] = f"{note}; {record['note']}" if "note" in record else note
@@ -207,7 +207,7 @@ _last_angles: dict[tuple[str, str | None, Levels | None, tuple[str, ...]], _Angl
 """Features and angles of the last weights and samples: they do not depend on the backend."""
 
 
-def _angles(run: Run, selection: Selection, model: Classifier, progress: Progress) -> _Angles:
+def _angles(run: RunFolder, selection: Selection, model: Classifier, progress: Progress) -> _Angles:
     key = (weights_digest(run), selection.source, selection.levels, tuple(selection.ids))
     if key not in _last_angles:
         _last_angles.clear()
@@ -218,7 +218,7 @@ def _angles(run: Run, selection: Selection, model: Classifier, progress: Progres
 
 
 def _values(
-    evaluation: Evaluation,
+    evaluation: EvaluationPlan,
     compiled: CompiledCircuit | None,
     model: Classifier,
     u: NDArray[np.float64],

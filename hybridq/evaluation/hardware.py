@@ -27,7 +27,7 @@ from backends.ibm.plan import charges_of
 from backends.ibm.prepare import Prepared, collect, make_task
 from backends.ibm.prepare import prepare as prepare_task
 from backends.ibm.results import Drift, ExecutionResult
-from backends.ibm.task import Task, is_kept, write_whole
+from backends.ibm.task import Submission, is_kept, write_whole
 from backends.names import BackendName, parse_name
 from backends.record import versions
 from hybridq.errors import UserError
@@ -39,7 +39,7 @@ from hybridq.results.selection import (
     weights_digest,
     write_evaluation,
 )
-from hybridq.run_folder import Run, open_run
+from hybridq.run_folder import RunFolder, open_run
 
 Progress = Callable[[str, int, int], None]
 FloatArray = NDArray[np.float64]
@@ -54,10 +54,10 @@ INPUTS = "inputs.npz"
 
 
 @dataclass(frozen=True)
-class HardwareEvaluation:
+class HardwarePlan:
     """An evaluation on a device: nothing is asked of the service yet."""
 
-    run: Run
+    run: RunFolder
     name: BackendName
     """With what the run's configuration adds; shots and resilience written out."""
     selection: Selection
@@ -104,15 +104,15 @@ class HardwareEvaluation:
         return is_kept(self.task_folder)
 
 
-def prepare(
-    run: Run,
+def plan(
+    run: RunFolder,
     backend: str,
     *,
     split: str = "test",
     limit: int | None = None,
     stratified: bool = False,
     repeat: str | None = None,
-) -> HardwareEvaluation:
+) -> HardwarePlan:
     """Choose the images and name the evaluation; asks no service and loads no torch.
 
     Its key is a hash of backend and options, images, weights, circuit, seed and label. Raises :class:`UserError` as
@@ -125,8 +125,8 @@ def prepare(
 
 
 def _evaluation(
-    run: Run, name: BackendName, *, split: str, limit: int | None, stratified: bool, repeat: str | None
-) -> HardwareEvaluation:
+    run: RunFolder, name: BackendName, *, split: str, limit: int | None, stratified: bool, repeat: str | None
+) -> HardwarePlan:
     experiment = run.experiment()
     selection = choose_images(run, split, limit, stratified)
     seed = experiment.seed if name.seed is None else name.seed
@@ -142,10 +142,10 @@ def _evaluation(
         }
     )
     request = {"backend": name.canonical, "split": split, "limit": limit, "stratified": stratified, "repeat": repeat}
-    return HardwareEvaluation(run, name, selection, seed, repeat, key, request)
+    return HardwarePlan(run, name, selection, seed, repeat, key, request)
 
 
-def complete_name(run: Run, backend: str) -> BackendName:
+def complete_name(run: RunFolder, backend: str) -> BackendName:
     """A hardware backend's name with what it leaves open taken from the run's configuration (``hardware``).
 
     Shots (or precision) and resilience are written out: ``ibm_boston`` and ``ibm_boston:shots=4096`` may ask for the
@@ -175,7 +175,7 @@ def _in_a_name(value: Any) -> Any:
 
 
 def place(
-    evaluation: HardwareEvaluation,
+    evaluation: HardwarePlan,
     service: Service,
     *,
     reference_chunk: bool | None = None,
@@ -184,7 +184,7 @@ def place(
 ) -> Prepared:
     """Place copies of the circuit on the device, arrange the images on them, and plan the jobs; nothing is sent.
 
-    Raises :class:`BackendError` as :func:`backends.ibm.prepare.prepare`.
+    Raises :class:`BackendError` as :func:`backends.ibm.plan.prepare`.
     """
     from hybridq.evaluation.evaluate import circuit_of
 
@@ -202,7 +202,7 @@ def place(
     )
 
 
-def task_of(evaluation: HardwareEvaluation, placed: Prepared, progress: Progress) -> Task:
+def build_submission(evaluation: HardwarePlan, placed: Prepared, progress: Progress) -> Submission:
     """Compute the angles and keep them; the task that :func:`backends.ibm.execution.execute` takes."""
     from hybridq.evaluation.evaluate import compute_angles
 
@@ -221,13 +221,13 @@ def task_of(evaluation: HardwareEvaluation, placed: Prepared, progress: Progress
     )
 
 
-def open_task(evaluation: HardwareEvaluation) -> Task:
+def load_submission(evaluation: HardwarePlan) -> Submission:
     """The task that was kept when the evaluation was submitted, in the run as it is called now."""
-    task = Task.load(evaluation.task_folder.absolute())
+    task = Submission.load(evaluation.task_folder.absolute())
     return replace(task, run=str(evaluation.run.folder.absolute()))
 
 
-def evaluation_of(task: Task) -> HardwareEvaluation:
+def plan_of(task: Submission) -> HardwarePlan:
     """The evaluation that a kept task belongs to; raises :class:`UserError` where the run is no longer what it was."""
     if "request" not in task.record:
         raise UserError(f"{task.folder}: was submitted by a program of your own, and the same program goes on with it")
@@ -243,7 +243,7 @@ def evaluation_of(task: Task) -> HardwareEvaluation:
     return evaluation
 
 
-def run_of(task: Task) -> Run:
+def run_of(task: Submission) -> RunFolder:
     """The run that a task is of: the one whose folder it is kept in, wherever that is by now."""
     return open_run(task.folder.parent.parent)
 
@@ -265,7 +265,7 @@ def find_task_folder(noted: Path) -> Path | None:
 
 
 @dataclass(frozen=True)
-class Standing:
+class SubmissionStatus:
     """How far a submitted evaluation is, by the ledger."""
 
     chunks: int
@@ -283,14 +283,14 @@ class Standing:
     """Whether it was agreed on this machine that what is still to be sent be sent."""
 
 
-def standing(task: Task, ledger: Ledger) -> Standing:
+def status_of(task: Submission, ledger: Ledger) -> SubmissionStatus:
     """How far a task is."""
     latest = ledger.latest(task.key)
     states = {chunk: row.state for chunk, row in latest.items()}
     unsent = [c for c in range(len(task.chunks)) if states.get(c) not in {"done", *PENDING}]
     sent = [row for row in ledger.jobs(task.key) if row.job_id is not None]
     noted = ledger.evaluation(task.key)
-    return Standing(
+    return SubmissionStatus(
         chunks=len(task.chunks),
         finished=sum(state == "done" for state in states.values()),
         pending=sum(state in PENDING for state in states.values()),
@@ -303,13 +303,13 @@ def standing(task: Task, ledger: Ledger) -> Standing:
     )
 
 
-def finish(evaluation: HardwareEvaluation, result: ExecutionResult) -> Path:
+def finish(evaluation: HardwarePlan, result: ExecutionResult) -> Path:
     """Decide, and write the evaluation's folder whole."""
     from hybridq.evaluation.evaluate import decide
 
     if evaluation.finished:
         return evaluation.folder
-    task = open_task(evaluation)
+    task = load_submission(evaluation)
     features, angles = _read_inputs(evaluation)
     collected = collect(task, result)
     probabilities, representations = decide(evaluation.run, features, collected.values)
@@ -326,7 +326,7 @@ def finish(evaluation: HardwareEvaluation, result: ExecutionResult) -> Path:
     )
 
 
-def _read_inputs(evaluation: HardwareEvaluation) -> tuple[NDArray[np.float32], FloatArray]:
+def _read_inputs(evaluation: HardwarePlan) -> tuple[NDArray[np.float32], FloatArray]:
     path = evaluation.task_folder / INPUTS
     try:
         with np.load(path, allow_pickle=False) as arrays:
@@ -336,7 +336,7 @@ def _read_inputs(evaluation: HardwareEvaluation) -> tuple[NDArray[np.float32], F
 
 
 def _record(
-    evaluation: HardwareEvaluation, task: Task, result: ExecutionResult, collected: Collected
+    evaluation: HardwarePlan, task: Submission, result: ExecutionResult, collected: Collected
 ) -> dict[str, Any]:
     kept = task.record
     imitation = is_imitation(kept["host"])

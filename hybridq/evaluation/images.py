@@ -20,13 +20,13 @@ from hybridq.errors import UserError
 from hybridq.models import Classifier
 from hybridq.models.features import compute_features, frozen_features
 from hybridq.results.selection import Selection, choose_from
-from hybridq.run_folder import Run
+from hybridq.run_folder import RunFolder
 
 Progress = Callable[[str, int, int], None]
 
 
 def choose_elsewhere(
-    run: Run,
+    run: RunFolder,
     source: str,
     split: str = "test",
     limit: int | None = None,
@@ -53,7 +53,7 @@ def choose_elsewhere(
     return choose_from(run, manifest.listing(), source, split, limit, stratified, source, levels)
 
 
-def locate(run: Run, selection: Selection) -> tuple[Manifest, NDArray[np.int64]]:
+def locate(run: RunFolder, selection: Selection) -> tuple[Manifest, NDArray[np.int64]]:
     """The data as they are now, and where in their table the images stand.
 
     Raises :class:`UserError` where some are no longer there.
@@ -70,14 +70,14 @@ def locate(run: Run, selection: Selection) -> tuple[Manifest, NDArray[np.int64]]
     return manifest, np.array([position[name] for name in selection.ids])
 
 
-def images_of(run: Run, selection: Selection, progress: Progress) -> Images:
+def images_of(run: RunFolder, selection: Selection, progress: Progress) -> Images:
     """The chosen images, in their order; raises :class:`UserError` as :func:`locate`."""
     manifest, positions = locate(run, selection)
     images = open_images(manifest, _data(run, selection.source), progress=partial(progress, "decoding images"))
     return images.view(positions).brought_to(selection.levels or run.intensity().range)
 
 
-def features_of(run: Run, model: Classifier, images: Images, progress: Progress, what: str) -> torch.Tensor:
+def features_of(run: RunFolder, model: Classifier, images: Images, progress: Progress, what: str) -> torch.Tensor:
     """h of the images, (N, d), kept where the backbone was not trained; progress is reported as ``what``."""
     experiment = run.experiment()
     computing = partial(progress, what)
@@ -87,7 +87,7 @@ def features_of(run: Run, model: Classifier, images: Images, progress: Progress,
     return compute_features(model, images, progress=computing)
 
 
-def _data(run: Run, source: str | None) -> Data:
+def _data(run: RunFolder, source: str | None) -> Data:
     """How the images are read: as the run reads its own."""
     data = run.experiment().data
     if source is not None:
@@ -100,7 +100,7 @@ def _data(run: Run, source: str | None) -> Data:
     return data.model_copy(update=found)
 
 
-def _found(run: Run, path: str) -> Path | None:
+def _found(run: RunFolder, path: str) -> Path | None:
     """Where a path of the run's data leads now, if not where it says.
 
     A relative one begins where the run was trained, or, where it is not there, where this command was started. Raises
@@ -120,7 +120,7 @@ def _found(run: Run, path: str) -> Path | None:
     )
 
 
-def _levels_elsewhere(run: Run, manifest: Manifest, own: bool) -> Levels | None:
+def _levels_elsewhere(run: RunFolder, manifest: Manifest, own: bool) -> Levels | None:
     """The levels of ``manifest`` that become 0 and 1, if they are not the run's."""
     ours = run.intensity()
     if ours.bits is None:

@@ -37,7 +37,7 @@ from hybridq.evaluation.evaluate import NOISELESS, circuit_of, expectations
 from hybridq.evaluation.images import Progress
 from hybridq.models.build import has_circuit, load_model
 from hybridq.models.objectives import objective_of
-from hybridq.run_folder import Run
+from hybridq.run_folder import RunFolder
 from hybridq.statistics.tasks import task_named
 
 BATCH: Final = 256
@@ -65,7 +65,7 @@ class Predictor:
     too small.
     """
 
-    def __init__(self, run: Run, backend: str = NOISELESS) -> None:
+    def __init__(self, run: RunFolder, backend: str = NOISELESS) -> None:
         name = parse_name(backend)
         if name.kind == "ibm":
             raise UserError(f"--backend {backend}: is hardware; predict is for simulated backends")
@@ -125,7 +125,7 @@ class Predictor:
             return self._objective.probabilities(self._model.decide(h, q).double()).numpy()
 
 
-def predict_files(run: Run, paths: list[Path], backend: str = NOISELESS) -> pd.DataFrame:
+def predict_files(run: RunFolder, paths: list[Path], backend: str = NOISELESS) -> pd.DataFrame:
     """Class and probabilities of image files: columns image, class, and one per class.
 
     Where an image may have several labels, the second column is ``labels``, and names those decided. Raises

@@ -10,12 +10,12 @@ from hybridq.evaluation.images import Progress, features_of, images_of
 from hybridq.files import write_json
 from hybridq.models import Classifier
 from hybridq.results.selection import choose_images, weights_digest
-from hybridq.run_folder import Run
+from hybridq.run_folder import RunFolder
 
 FILE = "q_training_mean.json"
 
 
-def training_mean(run: Run, model: Classifier, progress: Progress) -> tuple[NDArray[np.float64], int]:
+def training_mean(run: RunFolder, model: Classifier, progress: Progress) -> tuple[NDArray[np.float64], int]:
     """q̄ (Q,) of the trained ``model``, and over how many images.
 
     All training images as they are, without augmentation, on the noiseless simulator (a control in the circuit's place

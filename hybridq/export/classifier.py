@@ -19,7 +19,7 @@ from hybridq.quantum.circuits import CircuitSpec
 from hybridq.quantum.engine_choice import exact_compiler
 from hybridq.quantum.layer import QuantumLayer
 from hybridq.quantum.surrogate import Surrogate, fit_surrogate
-from hybridq.run_folder import Run
+from hybridq.run_folder import RunFolder
 
 NOISELESS = "aer"
 
@@ -58,7 +58,7 @@ class FittedLayer:
     surrogate: Surrogate
 
 
-def fit_layer(run: Run, backend: str) -> FittedLayer:
+def fit_layer(run: RunFolder, backend: str) -> FittedLayer:
     """The surrogate of a run's trained circuit under a simulated backend.
 
     Raises :class:`UserError` where the model has no circuit, for hardware, for a backend that draws shots, and for
@@ -94,7 +94,7 @@ def circuit_weights(model: Classifier) -> Tensor:
     return model.circuit.weight.detach().double()
 
 
-def without_qiskit(run: Run, layer: FittedLayer | None) -> ImageClassifier:
+def without_qiskit(run: RunFolder, layer: FittedLayer | None) -> ImageClassifier:
     """The classifier with the surrogate in the circuit's place; ``layer`` is None where the model has no circuit."""
     model = load_model(run)
     if layer is not None:
@@ -107,7 +107,7 @@ def without_qiskit(run: Run, layer: FittedLayer | None) -> ImageClassifier:
 class Reference:
     """What an exported classifier must agree with: ``hybridq predict``, or an evaluation on a noisy backend."""
 
-    def __init__(self, run: Run, layer: FittedLayer | None) -> None:
+    def __init__(self, run: RunFolder, layer: FittedLayer | None) -> None:
         self._model = load_model(run)
         self._objective = objective_of(run.task())
         if layer is not None and layer.simulated_noise:

@@ -22,11 +22,11 @@ from hybridq.evaluation.images import Progress, images_of
 from hybridq.export import formats
 from hybridq.export.classifier import NOISELESS, FittedLayer, Reference, fit_layer, without_qiskit
 from hybridq.export.spectrum import save_spectrum
-from hybridq.files import check_file, check_folder, whole
+from hybridq.files import atomic_write, check_file, check_folder
 from hybridq.models.build import has_circuit
 from hybridq.quantum.surrogate import load_surrogate, save_surrogate
 from hybridq.results.selection import Selection, choose_images, weights_digest
-from hybridq.run_folder import Run
+from hybridq.run_folder import RunFolder
 from hybridq.statistics.tasks import task_named
 
 EXPECTATION_TOLERANCE: Final = 1e-6
@@ -92,7 +92,7 @@ class Exported:
 
 
 def export(
-    run: Run,
+    run: RunFolder,
     targets: Targets,
     *,
     backend: str = NOISELESS,
@@ -132,7 +132,7 @@ def export(
     return Exported(layer, selection, files, spectrum)
 
 
-def _layer(run: Run, targets: Targets, backend: str) -> FittedLayer | None:
+def _layer(run: RunFolder, targets: Targets, backend: str) -> FittedLayer | None:
     if targets.surrogate is None and not has_circuit(run.experiment().model):
         if parse_name(backend).canonical != NOISELESS:
             raise UserError(f"--backend {backend}: the model of {run.folder} has no circuit; leave it out")
@@ -147,7 +147,7 @@ def _reference(reference: Reference, images: Images, progress: Progress) -> tupl
 
 def _write_layer(layer: FittedLayer, path: Path, about: dict[str, Any], angles: Tensor) -> Written:
     expected = layer.values(angles)
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         if path.suffix == ".pt2":
             example = torch.zeros(2, layer.surrogate.qubits, dtype=torch.float64)
             formats.write_pt2(formats.trace(layer.surrogate, example, "angles"), partial, about)
@@ -160,7 +160,7 @@ def _write_layer(layer: FittedLayer, path: Path, about: dict[str, Any], angles: 
 
 
 def _write_classifier(
-    run: Run,
+    run: RunFolder,
     layer: FittedLayer | None,
     targets: Targets,
     about: dict[str, Any],
@@ -181,7 +181,7 @@ def _write_classifier(
     decide, expected = task_named(run.task()).decide, probabilities.numpy()
     files = []
     for path, write, read in wanted:
-        with whole(path) as partial:
+        with atomic_write(path) as partial:
             progress(f"writing {path.name}", 0, 1)
             write(program, partial, about)
             module = read(partial)
@@ -214,7 +214,7 @@ def _largest(computed: Tensor, expected: Tensor, tolerance: float, path: Path) -
     return difference
 
 
-def _about(run: Run, layer: FittedLayer | None) -> dict[str, Any]:
+def _about(run: RunFolder, layer: FittedLayer | None) -> dict[str, Any]:
     """What a file says about itself."""
     data, levels = run.experiment().data, run.intensity().range
     images = {"channels": data.channels, "size": data.size, "range": [0, 1], "type": "float32"}

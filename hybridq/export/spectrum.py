@@ -14,16 +14,16 @@ from backends.record import versions
 from hybridq.export.classifier import FittedLayer
 from hybridq.figures.spectrum import read_spectrum, spectrum_figure
 from hybridq.figures.style import as_png
-from hybridq.files import whole, write_json
+from hybridq.files import atomic_write, write_json
 from hybridq.quantum.surrogate import Surrogate, spectrum_of
 from hybridq.results.selection import weights_digest
-from hybridq.run_folder import Run
+from hybridq.run_folder import RunFolder
 
 NEGLIGIBLE: Final = 1e-9
 """Terms of a smaller amplitude are not in spectrum.csv: rounding, or a frequency that the circuit does not have."""
 
 
-def save_spectrum(run: Run, layers: Sequence[FittedLayer]) -> pd.DataFrame:
+def save_spectrum(run: RunFolder, layers: Sequence[FittedLayer]) -> pd.DataFrame:
     """Write ``surrogate/`` of the run: spectrum.csv, spectrum.png and record.json; returns the table.
 
     What is there of other backends stays, as long as it is of the same weights.
@@ -36,9 +36,9 @@ def save_spectrum(run: Run, layers: Sequence[FittedLayer]) -> pd.DataFrame:
         earlier = read_spectrum(folder / "spectrum.csv")
         tables.insert(0, earlier[~earlier["backend"].isin(names)])
     table = pd.concat(tables, ignore_index=True)
-    with whole(folder / "spectrum.csv") as partial:
+    with atomic_write(folder / "spectrum.csv") as partial:
         table.to_csv(partial, index=False)
-    with whole(folder / "spectrum.png") as partial:
+    with atomic_write(folder / "spectrum.png") as partial:
         partial.write_bytes(as_png(spectrum_figure(table)))
     surrogate = layers[0].surrogate
     write_json(

@@ -10,14 +10,14 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from hybridq.figures.evaluations import backend_label
 from hybridq.figures.style import DASHES, MARKERS, MUTED, WIDTH, colour, key, styled
-from hybridq.results.evaluation import SavedEvaluation
+from hybridq.results.evaluation import Evaluation
 from hybridq.statistics.calibration import Calibration
 from hybridq.statistics.risk_coverage import RiskCoverage
 
 
 @styled
 def reliability(
-    evaluations: Sequence[SavedEvaluation], found: Sequence[Calibration], predicted: str, series: Sequence[int]
+    evaluations: Sequence[Evaluation], found: Sequence[Calibration], predicted: str, series: Sequence[int]
 ) -> Figure:
     """Predicted probability across, what it came to upwards, a point a bin with its 95 % interval.
 
@@ -55,7 +55,7 @@ def reliability(
 
 @styled
 def risk_by_coverage(
-    evaluations: Sequence[SavedEvaluation], curves: Sequence[RiskCoverage], series: Sequence[int]
+    evaluations: Sequence[Evaluation], curves: Sequence[RiskCoverage], series: Sequence[int]
 ) -> Figure:
     """Share of wrong decisions among the images that are kept, by the share that is kept, with 95 % bands.
 

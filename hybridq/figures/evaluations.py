@@ -14,7 +14,7 @@ from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullF
 from sklearn.metrics import roc_curve
 
 from hybridq.figures.style import DASHES, INK, MARKERS, MUTED, RULE, SHADE, WIDTH, colour, key, styled
-from hybridq.results.evaluation import SavedEvaluation
+from hybridq.results.evaluation import Evaluation
 from hybridq.statistics.metrics import FloatArray
 
 METRIC_TITLES = {
@@ -32,7 +32,7 @@ METRIC_TITLES = {
 }
 
 
-def backend_label(evaluation: SavedEvaluation) -> str:
+def backend_label(evaluation: Evaluation) -> str:
     """The backend's name and what it is, so that simulated hardware is called simulated in every figure.
 
     Long names (parametric noise) are shortened in the middle; tables have them in full.
@@ -43,7 +43,7 @@ def backend_label(evaluation: SavedEvaluation) -> str:
 
 
 @styled
-def metric_bars(evaluations: Sequence[SavedEvaluation]) -> Figure:
+def metric_bars(evaluations: Sequence[Evaluation]) -> Figure:
     """The seven metrics of every backend, with 95 % intervals."""
     metrics = evaluations[0].task.shares
     count = len(evaluations)
@@ -79,7 +79,7 @@ def metric_bars(evaluations: Sequence[SavedEvaluation]) -> Figure:
 
 
 @styled
-def radar(evaluations: Sequence[SavedEvaluation]) -> Figure:
+def radar(evaluations: Sequence[Evaluation]) -> Figure:
     """The seven metrics as a polygon for each backend. The centre is 0, or 0.5 where every value is above 0.6."""
     metrics = evaluations[0].task.shares
     legend = 0.17 * len(evaluations) + 0.1
@@ -119,7 +119,7 @@ def radar(evaluations: Sequence[SavedEvaluation]) -> Figure:
 
 
 @styled
-def confusion(evaluation: SavedEvaluation, classes: Sequence[str], index: int = 0) -> Figure:
+def confusion(evaluation: Evaluation, classes: Sequence[str], index: int = 0) -> Figure:
     """Counts and percentages of the true class; ``index`` is the backend's place in the other figures."""
     counts = np.array(evaluation.metrics["confusion"])
     shares = counts / counts.sum(axis=1, keepdims=True)
@@ -163,7 +163,7 @@ def confusion(evaluation: SavedEvaluation, classes: Sequence[str], index: int = 
 
 
 @styled
-def roc(evaluations: Sequence[SavedEvaluation]) -> Figure:
+def roc(evaluations: Sequence[Evaluation]) -> Figure:
     """ROC curve of each backend with its AUC and interval; with several classes or labels their average."""
     legend = 0.32 * len(evaluations) + 0.35
     height = 4.25 + legend
@@ -253,7 +253,7 @@ def training_curves(history: pd.DataFrame, best_epoch: int) -> Figure:
 
 
 @styled
-def z_scatter(ideal: SavedEvaluation, evaluation: SavedEvaluation, index: int) -> Figure:
+def z_scatter(ideal: Evaluation, evaluation: Evaluation, index: int) -> Figure:
     """⟨Z⟩ of every qubit and sample: ideal across, ``evaluation`` upwards; on the diagonal where noise does nothing."""
     values = evaluation.values[evaluation.rows_of(ideal.ids)]
     qubits = values.shape[1]
@@ -312,7 +312,7 @@ def _curves(axes: Axes, table: pd.DataFrame, columns: Sequence[str]) -> None:
     axes.tick_params(length=0, labelsize=7.5, pad=2)
 
 
-def _macro_roc(evaluation: SavedEvaluation) -> tuple[FloatArray, FloatArray]:
+def _macro_roc(evaluation: Evaluation) -> tuple[FloatArray, FloatArray]:
     """False and true positive rates; of several curves the mean true rate at each false rate."""
     against = evaluation.task.against_rest(evaluation.labels, evaluation.probabilities)
     curves = [roc_curve(positive, scores) for positive, scores in against]

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from hybridq.figures.evaluations import backend_label
 from hybridq.figures.style import MARKERS, MUTED, RULE, WIDTH, colour, key, styled
-from hybridq.results.evaluation import SavedEvaluation
+from hybridq.results.evaluation import Evaluation
 from hybridq.statistics.intervals import LabelMetrics
 
 _LEFT = 1.5
@@ -18,7 +18,7 @@ _LEFT = 1.5
 
 
 @styled
-def label_metric(evaluations: Sequence[SavedEvaluation], metric: str) -> Figure:
+def label_metric(evaluations: Sequence[Evaluation], metric: str) -> Figure:
     """A metric of every label and backend with its 95 % interval; AUC and average precision beside chance.
 
     A label whose metric is not defined on these images says so in its row.

@@ -16,7 +16,7 @@ from hybridq.models.controls import classical_branch
 from hybridq.models.registry import build_model, has_place_for_circuit
 from hybridq.quantum.circuits import CircuitSpec
 from hybridq.quantum.layer import quantum_layer
-from hybridq.run_folder import Run
+from hybridq.run_folder import RunFolder
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 NOISELESS: Final = config.Train()
@@ -60,7 +60,7 @@ def new_model(experiment: config.Experiment, classes: int) -> Classifier:
     return model
 
 
-def load_model(run: Run) -> Classifier:
+def load_model(run: RunFolder) -> Classifier:
     """The trained model of a run in evaluation mode.
 
     Raises :class:`UserError` when the weights do not fit the run's configuration.
@@ -73,7 +73,7 @@ def load_model(run: Run) -> Classifier:
     return model.eval()
 
 
-def load_weights(model: Classifier, run: Run) -> None:
+def load_weights(model: Classifier, run: RunFolder) -> None:
     """Give ``model`` the trained weights of a run; raises :class:`UserError` when they do not fit."""
     try:
         model.load_state_dict(load_file(run.weights))

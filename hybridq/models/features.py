@@ -20,7 +20,7 @@ from hybridq.data.images.cache import CACHE_DIR, cache_folder
 from hybridq.data.images.images import Images
 from hybridq.data.images.transforms import to_float
 from hybridq.errors import UserError
-from hybridq.files import whole
+from hybridq.files import atomic_write
 from hybridq.models.classifier import Classifier
 
 BATCH: Final = 256
@@ -49,7 +49,7 @@ def frozen_features(
             with FileLock(path.with_suffix(".lock")):
                 found = _open(path, len(images))  # another process may have computed them meanwhile
                 if found is None:
-                    with whole(path) as unfinished, unfinished.open("wb") as file:
+                    with atomic_write(path) as unfinished, unfinished.open("wb") as file:
                         np.save(file, compute_features(model, images, progress=progress).numpy())
                     found = np.load(path, mmap_mode="r")
     except OSError as error:

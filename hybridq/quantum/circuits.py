@@ -19,7 +19,7 @@ from torch import Tensor
 
 from backends.contract import CircuitProgram
 from hybridq.errors import UserError
-from hybridq.files import whole
+from hybridq.files import atomic_write
 from hybridq.quantum.engine import ExactProgram, compile_program
 
 Encoding = Literal["ry", "rx"]
@@ -218,7 +218,7 @@ def draw(program: CircuitProgram, path: Path) -> None:
     program.circuit.draw("mpl", ax=drawer_axes, fold=30)
     columns, rows = (abs(high - low) for low, high in (drawer_axes.get_xlim(), drawer_axes.get_ylim()))
     figure.set_size_inches(max(2.0, 0.45 * columns), max(1.0, 0.45 * rows))
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         figure.savefig(partial, dpi=150)
 
 

@@ -88,7 +88,7 @@ def simulated_circuit(where: AnyBackend, program: CircuitProgram) -> SimulatedCi
     return compiled
 
 
-def takes_over(where: Backend, num_qubits: int) -> str | None:
+def aer_fallback_reason(where: Backend, num_qubits: int) -> str | None:
     """Why Aer computes a circuit of this size in place of the exact engine; None where it does not."""
     if where.kind in NOISELESS or num_qubits <= MAX_QUBITS:
         return None

@@ -24,7 +24,7 @@ from hybridq.errors import UserError
 from hybridq.quantum.circuits import CircuitSpec, dead_weights
 from hybridq.quantum.engine import CompiledProgram
 from hybridq.quantum.engine.memory import CircuitTooLargeError
-from hybridq.quantum.engine_choice import AnyBackend, as_backend, exact_compiler, simulated_circuit, takes_over
+from hybridq.quantum.engine_choice import AnyBackend, aer_fallback_reason, as_backend, exact_compiler, simulated_circuit
 from hybridq.quantum.programs import Observable, Role, program_of
 from hybridq.quantum.qnn import BroadcastEstimatorQNN, ExactEstimatorQNN, refuse_second_derivative
 from hybridq.quantum.training_noise import RandomStrength, check_outcomes, sampled
@@ -239,7 +239,7 @@ def _network(
     note = None
     if engine == "exact":
         compiler = exact_compiler(where, limit_of_shots=True)
-        note = takes_over(where, program.circuit.num_qubits)
+        note = aer_fallback_reason(where, program.circuit.num_qubits)
         if note is None:
             exact = ExactEstimatorQNN.from_program(program, compiler=compiler)
             return exact, exact.compiled.note

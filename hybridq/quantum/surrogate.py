@@ -22,7 +22,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from hybridq.errors import UserError
-from hybridq.files import whole
+from hybridq.files import atomic_write
 
 MAX_TERMS: Final = 3**10
 """Coefficients of one observable: 10 qubits without re-uploading. Ten observables of that many are 5 MB."""
@@ -153,7 +153,7 @@ def spectrum_of(surrogate: Surrogate) -> Spectrum:
 def save_surrogate(surrogate: Surrogate, path: Path, about: Mapping[str, Any]) -> None:
     """Write a safetensors file, whole or not at all; ``about`` is JSON-ready and says what it is a surrogate of."""
     metadata = {"format": FORMAT, "about": json.dumps(about)}
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_bytes(save({"coefficients": surrogate.coefficients}, metadata))
 
 

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-from hybridq.data.audit import Audit, Finding, Loaded, Seen
+from hybridq.data.audit import Audit, Finding, Inspected, Loaded
 from hybridq.data.images.decoding import Pixels, Unreadable
 from hybridq.data.images.images import map_images
 from hybridq.figures.style import theme_css
@@ -41,7 +41,7 @@ class Shown:
     rows: list[tuple[list[Picture], str]]
 
 
-def write_audit_page(path: Path, found: Audit, seen: Seen, loaded: Loaded | None) -> None:
+def write_audit_page(path: Path, found: Audit, seen: Inspected, loaded: Loaded | None) -> None:
     """Write the page about ``found`` to ``path``, whole.
 
     ``seen`` gives the pictures; ``loaded`` says how the data are trained on, None where there is no such difference.
@@ -73,7 +73,7 @@ def write_audit_page(path: Path, found: Audit, seen: Seen, loaded: Loaded | None
     write_text(path, text)
 
 
-def _pictures(found: Audit, seen: Seen) -> dict[str, Picture]:
+def _pictures(found: Audit, seen: Inspected) -> dict[str, Picture]:
     """The pictures that the examples name, by id; each is decoded once."""
     wanted = {name for finding in found.findings for e in finding.examples for name in (e.first, e.second) if name}
     table = seen.manifest.table

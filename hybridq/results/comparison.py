@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from hybridq.errors import UserError
-from hybridq.files import whole, write_json
-from hybridq.results.evaluation import SavedEvaluation, order, read_evaluation, sampling
+from hybridq.files import atomic_write, write_json
+from hybridq.results.evaluation import Evaluation, order, read_evaluation, sampling
 from hybridq.results.replaced_q import Replacement, replacements
 from hybridq.statistics.bootstrap import draw, group_codes
 from hybridq.statistics.intervals import Interval, proportion_with_interval, verdict_of
@@ -192,7 +192,7 @@ def compare_evaluations(folders: Sequence[Path], *, seed: int = 0) -> Comparison
     return compare([read_evaluation(folder) for folder in folders], seed=seed)
 
 
-def compare(evaluations: Sequence[SavedEvaluation], *, seed: int = 0) -> Comparison:
+def compare(evaluations: Sequence[Evaluation], *, seed: int = 0) -> Comparison:
     """Compare evaluations of the same samples and weights with the noiseless one among them, else with the first.
 
     Intervals of changes are paired; ``seed`` decides their resamples. Raises :class:`UserError` when fewer than two are
@@ -226,12 +226,12 @@ def compare(evaluations: Sequence[SavedEvaluation], *, seed: int = 0) -> Compari
 
 def write_comparison(comparison: Comparison, run: Path) -> None:
     """comparison.csv and comparison.json in the run folder."""
-    with whole(run / "comparison.csv") as partial:
+    with atomic_write(run / "comparison.csv") as partial:
         comparison.frame().to_csv(partial, index=False)
     write_json(run / "comparison.json", comparison.as_dict())
 
 
-def noise_model(evaluation: SavedEvaluation, others: Sequence[SavedEvaluation]) -> SavedEvaluation | None:
+def noise_model(evaluation: Evaluation, others: Sequence[Evaluation]) -> Evaluation | None:
     """Of the other evaluations the one that simulates the device of this one: its calibration of the moment
     (``ibm_kingston@noise``) before the stored one (``fake_kingston``), the same repetition delay before another one,
     exact before sampled."""
@@ -244,15 +244,13 @@ def noise_model(evaluation: SavedEvaluation, others: Sequence[SavedEvaluation]) 
     found = [e for name in names for e in plain if _base(e) == name]
     delay = evaluation.record.get("options", {}).get("rep_delay_us")
 
-    def rank(e: SavedEvaluation) -> tuple[int, bool, bool]:
+    def rank(e: Evaluation) -> tuple[int, bool, bool]:
         return names.index(_base(e)), e.record.get("rep_delay_us") != delay, e.record.get("shots") is not None
 
     return min(found, key=rank, default=None)
 
 
-def error_parts(
-    evaluation: SavedEvaluation, reference: SavedEvaluation, model: SavedEvaluation | None, seed: int = 0
-) -> ErrorParts:
+def error_parts(evaluation: Evaluation, reference: Evaluation, model: Evaluation | None, seed: int = 0) -> ErrorParts:
     """Split the squared error of ⟨Z⟩; see :class:`ErrorParts`. All three are of the same samples."""
     rows = evaluation.rows_of(reference.ids)
     values = evaluation.values[rows]
@@ -324,21 +322,21 @@ def drift_sentence(drift: dict[str, float]) -> str:
     )
 
 
-def root(square: float | None) -> float | None:
+def signed_sqrt(square: float | None) -> float | None:
     """The root of a mean square for reading, with the sign of the square."""
     return None if square is None else float(np.sign(square) * np.sqrt(abs(square)))
 
 
-def _base(evaluation: SavedEvaluation) -> str:
+def _base(evaluation: Evaluation) -> str:
     return evaluation.backend.partition(":")[0]
 
 
-def _scaled(evaluation: SavedEvaluation) -> bool:
+def _scaled(evaluation: Evaluation) -> bool:
     return "scale=" in evaluation.backend
 
 
 def _compared(
-    evaluation: SavedEvaluation, reference: SavedEvaluation | None, seed: int, model: SavedEvaluation | None = None
+    evaluation: Evaluation, reference: Evaluation | None, seed: int, model: Evaluation | None = None
 ) -> ComparedBackend:
     changes = flips = flipped = z_errors = parts = None
     if reference is not None:
@@ -379,7 +377,7 @@ def _compared(
     )
 
 
-def _check_same(reference: SavedEvaluation, other: SavedEvaluation) -> None:
+def _check_same(reference: Evaluation, other: Evaluation) -> None:
     what = f"{other.backend} ({_split(other)}, {other.record['selection']})"
     against = f"{reference.backend} ({_split(reference)}, {reference.record['selection']})"
     different = set(reference.ids) ^ set(other.ids)
@@ -396,7 +394,7 @@ def _check_same(reference: SavedEvaluation, other: SavedEvaluation) -> None:
         raise UserError(f"{what} and {against} have different angles: they were made with different weights")
 
 
-def _split(evaluation: SavedEvaluation) -> str:
+def _split(evaluation: Evaluation) -> str:
     return str(evaluation.record["split"])
 
 

@@ -22,7 +22,7 @@ KINDS = ("noiseless", "sampled", "noise model", "simulated device", "hardware")
 
 
 @dataclass(frozen=True, eq=False)
-class SavedEvaluation:
+class Evaluation:
     """One backend's results on N samples, C classes or labels and Q qubits; rows of all arrays belong together."""
 
     folder: Path
@@ -88,7 +88,7 @@ def sampling(record: dict[str, Any]) -> str:
     return f"{trajectories:,} trajectories" if trajectories else "exact"
 
 
-def read_evaluation(folder: Path) -> SavedEvaluation:
+def read_evaluation(folder: Path) -> Evaluation:
     """One evaluation folder; raises :class:`UserError` naming the file that is missing, unreadable or does not fit."""
     for name in FILES:
         if not (folder / name).is_file():
@@ -112,7 +112,7 @@ def read_evaluation(folder: Path) -> SavedEvaluation:
         raise UserError(
             f"{folder}: predictions.csv has {len(ids)} samples, expectations.npz {len(values)}, all distinct"
         )
-    return SavedEvaluation(
+    return Evaluation(
         folder=folder,
         record=record,
         metrics=metrics,
@@ -127,13 +127,13 @@ def read_evaluation(folder: Path) -> SavedEvaluation:
     )
 
 
-def read_evaluations(run: Path) -> list[SavedEvaluation]:
+def read_evaluations(run: Path) -> list[Evaluation]:
     """All finished evaluations of a run, from ideal to real and then by name; those being written are left out."""
     folders = [folder for folder in sorted((run / "evaluations").glob("[!.]*")) if (folder / "metrics.json").is_file()]
     return sorted((read_evaluation(folder) for folder in folders), key=order)
 
 
-def order(evaluation: SavedEvaluation) -> tuple[int, str]:
+def order(evaluation: Evaluation) -> tuple[int, str]:
     """Sorts evaluations from ideal to real, then by backend name."""
     place = KINDS.index(evaluation.kind) if evaluation.kind in KINDS else len(KINDS)
     return place, evaluation.backend

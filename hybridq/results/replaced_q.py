@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from hybridq.results.evaluation import SavedEvaluation
+from hybridq.results.evaluation import Evaluation
 from hybridq.statistics.intervals import NO_DIFFERENCE, Interval, proportion_with_interval, signed, verdict_of
 from hybridq.statistics.metrics import IntArray
 
@@ -70,7 +70,7 @@ class Replacement:
         }
 
 
-def replacements(evaluations: Sequence[SavedEvaluation], seed: int) -> tuple[Replacement, ...]:
+def replacements(evaluations: Sequence[Evaluation], seed: int) -> tuple[Replacement, ...]:
     """Each backend's evaluation beside those with q replaced: by the training mean, which is the same for all backends,
     and by the shuffled q of this backend. All are of the same samples."""
     found = []

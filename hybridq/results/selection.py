@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from hybridq.data.images.intensity import Levels
 from hybridq.errors import UserError
 from hybridq.files import make_folder, write_json, writing
-from hybridq.run_folder import Run
+from hybridq.run_folder import RunFolder
 from hybridq.statistics.tasks import Task, task_named
 
 FloatArray = NDArray[np.float64]
@@ -49,7 +49,7 @@ class Selection:
         return [str(name) for name in self.rows["id"]]
 
 
-def choose_images(run: Run, split: str = "test", limit: int | None = None, stratified: bool = False) -> Selection:
+def choose_images(run: RunFolder, split: str = "test", limit: int | None = None, stratified: bool = False) -> Selection:
     """All images of a split, or ``limit`` of them, drawn with the run's seed.
 
     ``stratified`` keeps how frequent each class or label is in the split. Raises :class:`UserError` when the split does
@@ -59,7 +59,7 @@ def choose_images(run: Run, split: str = "test", limit: int | None = None, strat
 
 
 def choose_from(
-    run: Run,
+    run: RunFolder,
     splits: pd.DataFrame,
     where: str,
     split: str,
@@ -86,7 +86,7 @@ def choose_from(
     return Selection(split, about, wanted.reset_index(drop=True), task, classes, source, levels)
 
 
-def weights_digest(run: Run) -> str:
+def weights_digest(run: RunFolder) -> str:
     """SHA-256 of the trained weights."""
     return hashlib.sha256(run.weights.read_bytes()).hexdigest()
 

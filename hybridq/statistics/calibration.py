@@ -8,9 +8,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridq.results.evaluation import SavedEvaluation
+from hybridq.results.evaluation import Evaluation
 from hybridq.statistics.bootstrap import draw, group_codes
-from hybridq.statistics.intervals import Interval, interval_about, middle, proportion_with_interval
+from hybridq.statistics.intervals import Interval, interval_about, percentile_interval, proportion_with_interval
 from hybridq.statistics.metrics import FloatArray, IntArray
 
 BINS: Final = 10
@@ -52,7 +52,7 @@ class Calibration:
         return self.ece > self.ece_by_chance_high
 
 
-def calibration(evaluation: SavedEvaluation, seed: int) -> Calibration:
+def calibration(evaluation: Evaluation, seed: int) -> Calibration:
     """Of one evaluation with one class an image; ``seed`` decides resamples and imitations.
 
     Raises ``ValueError`` where images may have several labels.
@@ -128,4 +128,4 @@ def _mean(values: FloatArray, labels: IntArray, codes: IntArray | None, seed: in
     drawn = np.concatenate([w @ values / w.sum(axis=1) for w in draw(labels, codes, seed)])
     method = "stratified bootstrap" if codes is None else "bootstrap over groups"
     value = float(values.mean())
-    return interval_about(value, *(middle(drawn) or (value, value)), method)
+    return interval_about(value, *(percentile_interval(drawn) or (value, value)), method)

@@ -101,7 +101,7 @@ def metrics_with_intervals(
     metrics: dict[str, Interval] = {}
     for column, name in enumerate(METRICS):
         exact = independent.has_score_interval(name)
-        percentiles = None if exact else middle(resampled[:, column])
+        percentiles = None if exact else percentile_interval(resampled[:, column])
         if percentiles is None:
             metrics[name] = independent.score_interval(name, values[name])
         else:
@@ -147,7 +147,7 @@ def difference_intervals(
     intervals: dict[str, Interval] = {}
     for column, name in enumerate(METRICS):
         change = now[name] - then[name]
-        percentiles = middle(changes[:, column])
+        percentiles = percentile_interval(changes[:, column])
         if percentiles is None:
             limit = samples.score_interval(name, 1.0)
             reach = 1 - limit["low"]
@@ -171,7 +171,7 @@ def proportion_with_interval(hits: ArrayLike, groups: ArrayLike | None, seed: in
         return score
     labels = np.zeros(len(hit), dtype=np.int64)
     shares = np.concatenate([weights @ hit / weights.sum(axis=1) for weights in draw(labels, codes, seed)])
-    percentiles = middle(shares)
+    percentiles = percentile_interval(shares)
     return score if percentiles is None else interval_about(value, *percentiles, "bootstrap over groups")
 
 
@@ -239,7 +239,7 @@ class Independent:
         return interval_about(value, *wilson(value, n), f"Wilson{suffix}" if exact else "Wilson, smallest class")
 
 
-def middle(resampled: NDArray[np.float64]) -> tuple[float, float] | None:
+def percentile_interval(resampled: NDArray[np.float64]) -> tuple[float, float] | None:
     """The middle 95 %, or None where resampling says nothing: too few usable resamples, or all alike."""
     if len(resampled) < _FEWEST_RESAMPLES:
         return None

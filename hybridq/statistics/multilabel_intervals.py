@@ -21,7 +21,7 @@ from hybridq.statistics.intervals import (
     Interval,
     LabelMetrics,
     interval_about,
-    middle,
+    percentile_interval,
     wilson,
 )
 from hybridq.statistics.metrics import FloatArray, IntArray
@@ -65,7 +65,7 @@ def metrics_with_intervals(
     alone = "; of a label alone Wilson for proportions, Newcombe for AUC" if codes is None else ""
     metrics: dict[str, Interval] = {}
     for column, name in enumerate(METRICS):
-        limits = middle(means[:, column])
+        limits = percentile_interval(means[:, column])
         if name == "exact_match" and codes is None:
             metrics[name] = interval_about(values[name], *wilson(values[name], total), "Wilson")
         elif limits is not None:
@@ -117,7 +117,7 @@ def difference_intervals(
     intervals: dict[str, Interval] = {}
     for column, name in enumerate(METRICS):
         change = now[name] - then[name]
-        limits = middle(changes[:, column])
+        limits = percentile_interval(changes[:, column])
         if limits is None:
             bound = _bound(smallest, name, 1.0)
             reach = 1 - bound["low"]
@@ -176,7 +176,7 @@ def _label(
     metrics: dict[str, Interval] = {}
     for name, value, drawn in zip(OF_LABELS, map(float, values), resampled, strict=True):
         exact = independent.has_score_interval(name)
-        limits = None if exact else middle(drawn[np.isfinite(drawn)])
+        limits = None if exact else percentile_interval(drawn[np.isfinite(drawn)])
         if limits is None:
             metrics[name] = independent.score_interval(name, value)
         else:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridq.errors import UserError
-from hybridq.results.evaluation import SavedEvaluation
+from hybridq.results.evaluation import Evaluation
 from hybridq.statistics.bootstrap import draw, group_codes
 from hybridq.statistics.intervals import (
     Interval,
@@ -139,9 +139,9 @@ class OperatingPoint:
         }
 
 
-def validations(evaluations: Sequence[SavedEvaluation]) -> dict[str, SavedEvaluation]:
+def validations(evaluations: Sequence[Evaluation]) -> dict[str, Evaluation]:
     """Of a run's evaluations those of its validation images, by backend; of several the one with the most images."""
-    found: dict[str, SavedEvaluation] = {}
+    found: dict[str, Evaluation] = {}
     for e in sorted(evaluations, key=lambda e: len(e.ids)):
         if e.record["split"] == "validation" and e.source is None and e.intervention is None:
             found[e.backend] = e
@@ -149,7 +149,7 @@ def validations(evaluations: Sequence[SavedEvaluation]) -> dict[str, SavedEvalua
 
 
 def operating_point(
-    evaluations: Sequence[SavedEvaluation], validation: dict[str, SavedEvaluation], rule: Rule, seed: int
+    evaluations: Sequence[Evaluation], validation: dict[str, Evaluation], rule: Rule, seed: int
 ) -> OperatingPoint | None:
     """Choose on ``validation`` (:func:`validations`) and apply to ``evaluations`` of one set of other images.
 
@@ -168,12 +168,12 @@ def operating_point(
     return OperatingPoint(rule, common, tuple(points))
 
 
-def is_binary(evaluation: SavedEvaluation) -> bool:
+def is_binary(evaluation: Evaluation) -> bool:
     """Whether there is one threshold to choose: one of two classes, of which class 1 is the positive one."""
     return evaluation.labels.ndim == 1 and evaluation.probabilities.shape[1] == 2
 
 
-def choose(validation: SavedEvaluation, rule: Rule, seed: int) -> Threshold:
+def choose(validation: Evaluation, rule: Rule, seed: int) -> Threshold:
     """The threshold that ``rule`` takes on these images; ``seed`` decides the resamples of its interval.
 
     Every cut between two different probabilities is tried; of equally good ones the lowest is taken, which misses the
@@ -198,7 +198,7 @@ def choose(validation: SavedEvaluation, rule: Rule, seed: int) -> Threshold:
     )
 
 
-def apply(evaluation: SavedEvaluation, threshold: Threshold, reference: SavedEvaluation | None, seed: int) -> Point:
+def apply(evaluation: Evaluation, threshold: Threshold, reference: Evaluation | None, seed: int) -> Point:
     """The decisions of ``evaluation`` at ``threshold``, with their changes from those of ``reference``."""
     labels, groups, split = evaluation.labels, evaluation.groups, str(evaluation.record["split"])
     decided = _decided(evaluation.probabilities, threshold)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hybridq.statistics.bootstrap import draw, group_codes
-from hybridq.statistics.intervals import Interval, interval_about, middle, wilson
+from hybridq.statistics.intervals import Interval, interval_about, percentile_interval, wilson
 from hybridq.statistics.metrics import FloatArray, IntArray, checked, confusion_matrix, decide
 
 METRICS: Final = ("kappa", "mae")
@@ -116,7 +116,7 @@ def _intervals(
     found: dict[str, Interval] = {}
     for column, name in enumerate(METRICS):
         value, drawn = float(values[column]), resampled[:, column]
-        limits = middle(drawn[np.isfinite(drawn)])
+        limits = percentile_interval(drawn[np.isfinite(drawn)])
         if limits is None:
             low, high = max(value - reach[column], lowest[column]), min(value + reach[column], highest[column])
             found[name] = interval_about(value, low, high, bound)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hybridq.statistics.bootstrap import draw, group_codes
-from hybridq.statistics.intervals import Interval, interval_about, middle, wilson
+from hybridq.statistics.intervals import Interval, interval_about, percentile_interval, wilson
 from hybridq.statistics.metrics import FloatArray, IntArray
 
 COVERAGES: Final = np.round(np.arange(1.0, 0.09, -0.02), 2)
@@ -64,7 +64,7 @@ def risk_coverage(
     drawn = np.concatenate([risks(weights) for weights in draw(strata, codes, seed)])
     units = len(mistakes) if codes is None else int(codes.max()) + 1
     limits = [
-        middle(column) or _degenerate(float(value), max(1, round(units * share)))
+        percentile_interval(column) or _degenerate(float(value), max(1, round(units * share)))
         for column, value, share in zip(drawn.T, risk, COVERAGES, strict=True)
     ]
     low, high = np.asarray(limits).T

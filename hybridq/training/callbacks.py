@@ -15,7 +15,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from hybridq.errors import UserError
-from hybridq.files import whole, write_json
+from hybridq.files import atomic_write, write_json
 from hybridq.training.signatures import Row, Signature
 
 
@@ -23,7 +23,7 @@ class WholeCheckpoints(TorchCheckpointIO):
     """Checkpoints appear whole or not at all, also where the system's temporary folder is on another disk."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        with whole(Path(path)) as partial:
+        with atomic_write(Path(path)) as partial:
             torch.save(checkpoint, partial)
 
 
@@ -76,7 +76,7 @@ class History(Callback):
 
     def _write(self) -> None:
         rows = [*self._others(self._path, pd.read_csv), *self.rows]
-        with whole(self._path) as partial:
+        with atomic_write(self._path) as partial:
             pd.DataFrame(rows).to_csv(partial, index=False)
         warnings = self._path.with_name("warnings.json")
         write_json(warnings, [*self._others(warnings, pd.read_json), *self._warnings])

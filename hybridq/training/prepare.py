@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hybridq.config import OF_SOURCE, Experiment
-from hybridq.data.audit import verdict
+from hybridq.data.audit import leak_sentences
 from hybridq.data.images.appearance import MOST_LOOKED_AT, Appearance, appearance_of, summary_of
 from hybridq.data.images.cache import open_images
 from hybridq.data.images.decoding import as_sixteen_bits
@@ -35,8 +35,8 @@ from hybridq.data.manifest import Manifest
 from hybridq.data.sources import load_manifest
 from hybridq.data.subsample import draw_by_class, draw_by_labels
 from hybridq.errors import UserError
-from hybridq.files import whole, write_json
-from hybridq.run_folder import Run, open_run
+from hybridq.files import atomic_write, write_json
+from hybridq.run_folder import RunFolder, open_run
 from hybridq.training.start import check_start
 
 Progress = Callable[[str, int, int], None]
@@ -94,7 +94,7 @@ def prepare(
             f"{manifest.source}: the names do not say which of {' and '.join(names)} is the positive class; set "
             f"data.positive, such as data.positive={names[1]}"
         )
-    leaks = verdict(manifest, progress)
+    leaks = leak_sentences(manifest, progress)
     if leaks and not allow_leaks:
         found = "; ".join(leak.rstrip(".") for leak in leaks)
         raise UserError(
@@ -105,7 +105,7 @@ def prepare(
     start = experiment.train.start
     if start is not None:
         check_start(experiment, manifest)
-        intensity = intensity or Run(Path(start)).intensity()
+        intensity = intensity or RunFolder(Path(start)).intensity()
         notes.append(f"The weights were trained in another run before ({start}).")
 
     def load(of: Manifest, split: str, what: str) -> Images:
@@ -149,7 +149,7 @@ def prepare(
     if pretrain.encoder is not None:
         _check_encoder(pretrain.encoder, manifest)
         notes.append(f"The encoder was pretrained in another run ({pretrain.encoder}).")
-        if (theirs := Run(Path(pretrain.encoder)).intensity().range) != intensity.range:
+        if (theirs := RunFolder(Path(pretrain.encoder)).intensity().range) != intensity.range:
             brought = "the whole scale" if theirs is None else named(theirs)
             notes.append(f"In that run other intensities were brought to 0–1: {brought}.")
     mean, std = intensity_statistics(training_images)
@@ -187,7 +187,7 @@ def _labelled(manifest: Manifest, fraction: float, seed: int) -> NDArray[np.int6
     return np.sort(drawn["position"].to_numpy(np.int64))
 
 
-def check_begun(run: Run, manifest: Manifest) -> None:
+def check_begun(run: RunFolder, manifest: Manifest) -> None:
     """Raise :class:`UserError` if the run was begun on other images, splits or labels than the source gives now."""
     if not run.splits.is_file():
         return
@@ -199,10 +199,10 @@ def check_begun(run: Run, manifest: Manifest) -> None:
         )
 
 
-def write_data(run: Run, prepared: Prepared) -> None:
+def write_data(run: RunFolder, prepared: Prepared) -> None:
     """splits.csv and data.json of the run."""
     manifest = prepared.manifest
-    with whole(run.splits) as unfinished:
+    with atomic_write(run.splits) as unfinished:
         manifest.listing().to_csv(unfinished, index=False)
     write_json(
         run.folder / "data.json",

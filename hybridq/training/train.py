@@ -18,7 +18,7 @@ from hybridq.config import UNCHANGED, Experiment
 from hybridq.data.manifest import SPLITS
 from hybridq.data.sources import path_of
 from hybridq.errors import UserError
-from hybridq.files import check_folder, whole, write_json, write_text
+from hybridq.files import atomic_write, check_folder, write_json, write_text
 from hybridq.models import Classifier
 from hybridq.models.build import circuit_spec, has_circuit, load_weights, new_model
 from hybridq.models.cost import multiply_adds
@@ -26,7 +26,7 @@ from hybridq.models.features import frozen_features, measure_batch_statistics
 from hybridq.models.objectives import Objective, objective_of
 from hybridq.quantum.circuits import dead_weights, describe, draw, to_qasm3
 from hybridq.quantum.layer import QuantumLayer
-from hybridq.run_folder import Run, cores, create_run, write_environment
+from hybridq.run_folder import RunFolder, cores, create_run, write_environment
 from hybridq.training.batches import Batches
 from hybridq.training.callbacks import (
     ContinuedEarlyStopping,
@@ -47,7 +47,7 @@ Announce = Callable[[str], None]
 
 def train(
     experiment: Experiment, root: Path, *, announce: Announce, progress: Progress, allow_leaks: bool = False
-) -> Run:
+) -> RunFolder:
     """Train ``experiment`` into its run folder under ``root`` and return the finished run.
 
     The result depends on the configuration and the number of threads alone, however often the process was killed.
@@ -56,7 +56,7 @@ def train(
     """
     threads = experiment.train.threads or cores()
     torch.set_num_threads(threads)
-    done = Run(root / experiment.name)
+    done = RunFolder(root / experiment.name)
     if done.config.exists() and create_run(root, experiment).finished:
         announce(f"{done.folder} is finished already")
         return done
@@ -76,7 +76,7 @@ def train(
     objective.check(prepared.validation_labels, "validation")
     model = new_model(experiment, len(prepared.manifest.classes))
     if experiment.train.start is not None:
-        load_weights(model, Run(Path(experiment.train.start)))  # the intensity statistics too
+        load_weights(model, RunFolder(Path(experiment.train.start)))  # the intensity statistics too
     run = create_run(root, experiment)
     write_environment(run, experiment.seed, threads)
     write_data(run, prepared)
@@ -90,7 +90,7 @@ def train(
     return run
 
 
-def _check_directory(run: Run, experiment: Experiment) -> None:
+def _check_directory(run: RunFolder, experiment: Experiment) -> None:
     """Refuse to continue a training where relative paths of its data lead elsewhere than when it was begun."""
     begun = run.directory() if run.config.exists() else None
     paths = [path for path in (path_of(experiment.data.source), experiment.data.splits) if path is not None]
@@ -100,11 +100,16 @@ def _check_directory(run: Run, experiment: Experiment) -> None:
 
 
 def _pretrain(
-    run: Run, experiment: Experiment, model: Classifier, prepared: Prepared, announce: Announce, progress: Progress
+    run: RunFolder,
+    experiment: Experiment,
+    model: Classifier,
+    prepared: Prepared,
+    announce: Announce,
+    progress: Progress,
 ) -> None:
     settings = experiment.pretrain
     if settings.encoder is not None:
-        model.backbone.load_state_dict(load_file(Run(Path(settings.encoder)).encoder))
+        model.backbone.load_state_dict(load_file(RunFolder(Path(settings.encoder)).encoder))
         return
     if settings.epochs == 0:
         if not experiment.model.imagenet:
@@ -123,7 +128,7 @@ def _pretrain(
     bar = StageProgress("pretraining", len(batches), settings.epochs, progress)
     _fit(module, folder, settings.epochs, [history, bar, best_and_last(folder)])
     _fit_statistics(experiment, model, prepared, progress)
-    with whole(run.encoder) as unfinished:
+    with atomic_write(run.encoder) as unfinished:
         save_file(_plain(model.backbone.state_dict()), unfinished)
 
 
@@ -137,7 +142,7 @@ def _fit_statistics(experiment: Experiment, model: Classifier, prepared: Prepare
 
 
 def _finetune(
-    run: Run,
+    run: RunFolder,
     experiment: Experiment,
     model: Classifier,
     objective: Objective,
@@ -170,7 +175,7 @@ def _finetune(
     _fit(module, folder, settings.epochs, [history, bar, stopping, cost, best_and_last(folder, "validation_auc")])
     best = torch.load(folder / "best.ckpt", weights_only=True, map_location="cpu")
     module.load_state_dict(best["state_dict"])
-    with whole(run.weights) as unfinished:
+    with atomic_write(run.weights) as unfinished:
         save_file(_plain(model.state_dict()), unfinished)
     rows, seconds = history.rows, _seconds_per_epoch(run)
     announce(_cost_line(seconds["finetune"], cost))
@@ -235,7 +240,7 @@ def _fit(module: LightningModule, folder: Path, epochs: int, callbacks: list[Cal
     module.cpu()
 
 
-def _write_model_card(run: Run, model: Classifier, prepared: Prepared, announce: Announce) -> None:
+def _write_model_card(run: RunFolder, model: Classifier, prepared: Prepared, announce: Announce) -> None:
     parts = model.part_sizes()
     total = sum(parts.values())
     classes = list(prepared.manifest.classes)
@@ -258,7 +263,7 @@ def _write_model_card(run: Run, model: Classifier, prepared: Prepared, announce:
         announce(f"note: {circuit['trained_on']['note']}")
 
 
-def _write_circuit(run: Run, model: Classifier) -> dict[str, Any]:
+def _write_circuit(run: RunFolder, model: Classifier) -> dict[str, Any]:
     settings, train = run.experiment().model, run.experiment().train
     program = circuit_spec(settings).build()
     circuit = describe(program) | {"layers": settings.layers, "dead_weights": dead_weights(program)}
@@ -291,12 +296,12 @@ def _plain(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: value.detach().cpu().contiguous() for name, value in state.items()}
 
 
-def _seconds(run: Run) -> dict[str, float]:
+def _seconds(run: RunFolder) -> dict[str, float]:
     history = pd.read_csv(run.history)
     return {str(stage): float(rows["seconds"].sum()) for stage, rows in history.groupby("stage")}
 
 
-def _seconds_per_epoch(run: Run) -> dict[str, float]:
+def _seconds_per_epoch(run: RunFolder) -> dict[str, float]:
     """The median of each stage, validation included."""
     history = pd.read_csv(run.history)
     return {str(stage): float(rows["seconds"].median()) for stage, rows in history.groupby("stage")}

@@ -21,7 +21,7 @@ from backends.ibm.execution import execute
 from backends.ibm.ledger import Ledger
 from backends.ibm.prepare import Prepared, collect, make_task, prepare
 from backends.ibm.results import ExecutionResult
-from backends.ibm.task import Chunk, Task
+from backends.ibm.task import Chunk, Submission
 from backends.ibm.waits import Waits
 from backends.names import parse_name
 
@@ -53,7 +53,7 @@ def evaluate(
     finally:
         ledger.close()
     assert isinstance(result, ExecutionResult)
-    return Evaluated(prepared, result, collect(Task.load(folder), result))
+    return Evaluated(prepared, result, collect(Submission.load(folder), result))
 
 
 @cache
@@ -78,14 +78,14 @@ def small_task(
     key: str = "0123456789abcdef",
     options: HardwareOptions | None = None,
     device: str = "torino",
-) -> Task:
+) -> Submission:
     """``chunks`` jobs of ``rows`` parameter sets each, the reference included; at most 64 rows."""
     circuit, observables, values = _compiled(device)
     real = chunks - reference
     parts = [Chunk(i * rows, (i + 1) * rows, 2.1, 60) for i in range(real)]
     if reference:
         parts.append(Chunk(0, rows, 2.1, 60, reference=True))
-    return Task(
+    return Submission(
         key=key,
         device=f"ibm_{device}",
         circuit=circuit,

@@ -24,7 +24,7 @@ import numpy as np
 from backends.ibm.client import Service
 from backends.ibm.execution import execute
 from backends.ibm.ledger import Ledger
-from backends.ibm.task import Task
+from backends.ibm.task import Submission
 
 OURS = f"{os.sep}backends{os.sep}ibm{os.sep}"
 HTTP = f"{os.sep}http{os.sep}client.py"
@@ -81,7 +81,7 @@ def run(order: dict[str, Any]) -> None:
         points.watch()
     folder = Path(order["folder"])
     ledger = Ledger(Path(order["ledger"]))
-    result = execute(Task.load(folder), service=Service(), ledger=ledger)
+    result = execute(Submission.load(folder), service=Service(), ledger=ledger)
     sys.settrace(None)
     threading.settrace(None)  # type: ignore[arg-type]
     np.savez(folder / "values.npz.done", evs=result.evs, stds=result.stds)  # type: ignore[union-attr]

@@ -23,7 +23,7 @@ from backends.ibm.execution import Status, Unfinished, execute, take_over
 from backends.ibm.ledger import Ledger
 from backends.ibm.results import ExecutionResult
 from backends.ibm.sender import alone_in
-from backends.ibm.task import Task
+from backends.ibm.task import Submission
 
 PRICE = JOB_SECONDS + 128 * EXECUTION_SECONDS
 KEPT = Path(__file__).with_name("kept_in_november")
@@ -38,7 +38,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
 
 
 @pytest.fixture
-def task(tmp_path: Path) -> Task:
+def task(tmp_path: Path) -> Submission:
     return small_task(tmp_path / "run" / "evaluation", device="manila")
 
 
@@ -53,7 +53,7 @@ def ledger_of(folder: Path, name: str = "ledger") -> Ledger:
     return Ledger(folder / f"{name}.sqlite")
 
 
-def finish(task: Task, ledger: Ledger, **options: Any) -> ExecutionResult:
+def finish(task: Submission, ledger: Ledger, **options: Any) -> ExecutionResult:
     result = execute(task, service=Service(FAST), ledger=ledger, **options)
     assert isinstance(result, ExecutionResult)
     return result
@@ -74,7 +74,7 @@ def forget(ledger: Ledger, how: str) -> Ledger:
 
 @pytest.mark.parametrize("how", ["deleted", "emptied"])
 def test_results_on_disk_are_taken_without_the_ledger_and_without_an_account(
-    server: Loopback, task: Task, tmp_path: Path, how: str
+    server: Loopback, task: Submission, tmp_path: Path, how: str
 ) -> None:
     ledger = ledger_of(tmp_path)
     first = finish(task, ledger)
@@ -90,7 +90,7 @@ def test_results_on_disk_are_taken_without_the_ledger_and_without_an_account(
 
 @pytest.mark.parametrize("how", ["deleted", "emptied"])
 def test_jobs_at_the_service_are_taken_without_the_ledger(
-    server: Loopback, task: Task, tmp_path: Path, how: str
+    server: Loopback, task: Submission, tmp_path: Path, how: str
 ) -> None:
     """One has run and is fetched, the others wait; none is sent again, and none is cancelled."""
     server.faults.add("POST /jobs", "job_hangs", nth=2)
@@ -107,7 +107,7 @@ def test_jobs_at_the_service_are_taken_without_the_ledger(
     assert not any(batch.accepting_jobs for batch in server.batches.values())
 
 
-def test_only_what_is_nowhere_is_sent(server: Loopback, task: Task, tmp_path: Path) -> None:
+def test_only_what_is_nowhere_is_sent(server: Loopback, task: Submission, tmp_path: Path) -> None:
     """The first chunk is on disk, the second at the service, the third was never sent."""
     ledger = ledger_of(tmp_path)
 
@@ -127,7 +127,7 @@ def test_only_what_is_nowhere_is_sent(server: Loopback, task: Task, tmp_path: Pa
     assert result.charged_seconds == pytest.approx(server.charged_seconds)
 
 
-def test_a_result_counts_only_if_it_is_that_of_its_chunk(server: Loopback, task: Task, tmp_path: Path) -> None:
+def test_a_result_counts_only_if_it_is_that_of_its_chunk(server: Loopback, task: Submission, tmp_path: Path) -> None:
     """One is damaged, one is another chunk's under a wrong name, one is of another evaluation."""
     ledger, other = ledger_of(tmp_path), small_task(tmp_path / "other", key="fedcba9876543210", device="manila")
     finish(task, ledger)
@@ -145,7 +145,7 @@ def test_a_result_counts_only_if_it_is_that_of_its_chunk(server: Loopback, task:
 
 
 def test_jobs_that_were_sent_with_another_placement_are_neither_paid_again_nor_cancelled(
-    server: Loopback, task: Task, tmp_path: Path
+    server: Loopback, task: Submission, tmp_path: Path
 ) -> None:
     server.queue_seconds = 600
     execute(task, service=Service(FAST), ledger=ledger_of(tmp_path), detach=True)
@@ -164,14 +164,14 @@ def test_jobs_that_were_sent_with_another_placement_are_neither_paid_again_nor_c
 
 
 def test_two_jobs_of_one_chunk_that_another_ledger_sent_are_left_alone_and_counted(
-    server: Loopback, task: Task, tmp_path: Path
+    server: Loopback, task: Submission, tmp_path: Path
 ) -> None:
     server.run_seconds = 0.4
     (first, *_) = execute(task, service=Service(FAST), ledger=ledger_of(tmp_path), detach=True).job_ids  # type: ignore[union-attr]
     job = server.jobs[first]
     server.submit({"backend": job.backend, "program_id": "executor", "tags": job.tags, "params": job.params})
     shutil.copytree(task.folder, tmp_path / "copy")
-    copy = Task.load(tmp_path / "copy")
+    copy = Submission.load(tmp_path / "copy")
     finish(copy, ledger_of(tmp_path, "another"))
     while any(job.finished_at is None for job in server.jobs.values()):
         time.sleep(0.02)
@@ -182,7 +182,7 @@ def test_two_jobs_of_one_chunk_that_another_ledger_sent_are_left_alone_and_count
 
 
 def test_a_submission_of_another_ledger_that_may_still_become_a_job_is_waited_for(
-    server: Loopback, task: Task, tmp_path: Path
+    server: Loopback, task: Submission, tmp_path: Path
 ) -> None:
     """The first process dies while its first job is on the way: the service makes it 0.3 s later."""
     task.save()
@@ -202,7 +202,7 @@ def test_a_submission_of_another_ledger_that_may_still_become_a_job_is_waited_fo
 
 
 def test_of_two_accounts_on_a_shared_folder_one_sends_and_both_have_the_results(
-    server: Loopback, task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: Loopback, task: Submission, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.queue_seconds = 600
     ledgers = ledger_of(tmp_path), ledger_of(tmp_path, "another")
@@ -223,7 +223,9 @@ def test_of_two_accounts_on_a_shared_folder_one_sends_and_both_have_the_results(
     assert len(server.jobs) == 3
 
 
-def test_a_folder_is_worked_on_by_one_process_whatever_its_ledger(server: Loopback, task: Task, tmp_path: Path) -> None:
+def test_a_folder_is_worked_on_by_one_process_whatever_its_ledger(
+    server: Loopback, task: Submission, tmp_path: Path
+) -> None:
     with (
         alone_in(task.folder),
         pytest.raises(BackendError, match=r"another process.* is at work on this evaluation in .*evaluation"),
@@ -232,7 +234,7 @@ def test_a_folder_is_worked_on_by_one_process_whatever_its_ledger(server: Loopba
     assert server.jobs == {}
 
 
-def test_a_folder_says_who_sent_without_account_or_token(server: Loopback, task: Task, tmp_path: Path) -> None:
+def test_a_folder_says_who_sent_without_account_or_token(server: Loopback, task: Submission, tmp_path: Path) -> None:
     finish(task, ledger_of(tmp_path))
     sender = json.loads((task.folder / "sender.json").read_text())
     assert sender.keys() == {"ledger", "who", "instance", "begun"}
@@ -247,14 +249,14 @@ def test_a_folder_says_who_sent_without_account_or_token(server: Loopback, task:
 # What was kept by the program of November 2026.
 
 
-def kept(tmp_path: Path, *, ledger: bool) -> tuple[Task, Ledger]:
+def kept(tmp_path: Path, *, ledger: bool) -> tuple[Submission, Ledger]:
     """The task in a folder of its own, with its ledger or without one."""
     folder = Path(shutil.copytree(KEPT / "task", tmp_path / "run" / "task"))
     if ledger:
         db = sqlite3.connect(tmp_path / "ledger.sqlite")
         db.executescript((KEPT / "ledger.sql").read_text().replace("FOLDER", str(folder)))
         db.close()
-    return Task.load(folder), ledger_of(tmp_path)
+    return Submission.load(folder), ledger_of(tmp_path)
 
 
 def test_an_old_task_has_the_digest_that_it_was_sent_with(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from backends.ibm.execution import Status, Unfinished, cancel, execute
 from backends.ibm.ledger import Ledger
 from backends.ibm.results import ExecutionResult
 from backends.ibm.tags import ledger_tag
-from backends.ibm.task import Task
+from backends.ibm.task import Submission
 from backends.ibm.waits import Waits
 
 
@@ -53,7 +53,7 @@ def service(server: Loopback) -> Service:
 
 
 @pytest.fixture
-def task(tmp_path: Path) -> Task:
+def task(tmp_path: Path) -> Submission:
     return small_task(tmp_path / "evaluation", device="manila")
 
 
@@ -62,14 +62,14 @@ def slowly(*values: str) -> list[Any]:
     return [pytest.param(value, marks=pytest.mark.slow) for value in values]
 
 
-def finish(task: Task, service: Service, ledger: Ledger) -> ExecutionResult:
+def finish(task: Submission, service: Service, ledger: Ledger) -> ExecutionResult:
     result = execute(task, service=service, ledger=ledger)
     assert isinstance(result, ExecutionResult)
     return result
 
 
 def test_every_chunk_is_one_job_of_one_batch_with_a_limit_and_a_tag_of_its_own(
-    server: Loopback, service: Service, ledger: Ledger, task: Task
+    server: Loopback, service: Service, ledger: Ledger, task: Submission
 ) -> None:
     result = finish(task, service, ledger)
     jobs = list(server.jobs.values())
@@ -90,7 +90,7 @@ def test_every_chunk_is_one_job_of_one_batch_with_a_limit_and_a_tag_of_its_own(
 
 
 def test_a_result_on_disk_is_never_asked_for_again(
-    server: Loopback, service: Service, ledger: Ledger, task: Task
+    server: Loopback, service: Service, ledger: Ledger, task: Submission
 ) -> None:
     first = finish(task, service, ledger)
     before = len(server.log)
@@ -101,7 +101,7 @@ def test_a_result_on_disk_is_never_asked_for_again(
 
 
 def test_what_a_job_cost_is_asked_again_until_the_service_has_counted(
-    server: Loopback, service: Service, ledger: Ledger, task: Task
+    server: Loopback, service: Service, ledger: Ledger, task: Submission
 ) -> None:
     server.usage_seconds = 30
     assert finish(task, service, ledger).charged_seconds is None
@@ -111,7 +111,7 @@ def test_what_a_job_cost_is_asked_again_until_the_service_has_counted(
 
 
 def test_detached_it_returns_after_the_submission_and_the_next_call_collects(
-    server: Loopback, service: Service, ledger: Ledger, task: Task
+    server: Loopback, service: Service, ledger: Ledger, task: Submission
 ) -> None:
     server.control("POST", "settings", b'{"queue_seconds": 30}')
     detached = execute(task, service=service, ledger=ledger, detach=True)
@@ -136,7 +136,7 @@ def test_the_repeated_first_chunk_comes_last_and_shows_drift(
 
 
 def test_a_chunk_that_fails_is_named_with_the_services_reason_and_sent_again_alone(
-    server: Loopback, service: Service, ledger: Ledger, task: Task
+    server: Loopback, service: Service, ledger: Ledger, task: Submission
 ) -> None:
     server.faults.add("POST /jobs", "job_fails", nth=2, message="The fridge is warm.")
     with pytest.raises(BackendError, match=r"chunk 2 failed: .*fridge is warm.*; 2 of 3 chunks are finished and kept"):
@@ -153,7 +153,7 @@ def test_a_chunk_that_fails_is_named_with_the_services_reason_and_sent_again_alo
 
 @pytest.mark.parametrize("server", [{"queue_seconds": 0.6}], indirect=True)
 def test_of_two_jobs_with_one_tag_one_is_cancelled_before_it_runs_and_reported(
-    server: Loopback, service: Service, ledger: Ledger, task: Task
+    server: Loopback, service: Service, ledger: Ledger, task: Submission
 ) -> None:
     """The client repeats a submission that is answered 503: two jobs, where the service had made the first one."""
     server.faults.add("POST /jobs", "made_but_503", nth=2)
@@ -167,7 +167,7 @@ def test_of_two_jobs_with_one_tag_one_is_cancelled_before_it_runs_and_reported(
 
 
 def test_of_two_jobs_with_one_tag_the_one_that_ran_is_kept(
-    server: Loopback, service: Service, ledger: Ledger, task: Task
+    server: Loopback, service: Service, ledger: Ledger, task: Submission
 ) -> None:
     server.faults.add("POST /jobs", "made_but_503")
     server.faults.add("POST /jobs", "job_hangs", nth=2)  # the repeated one
@@ -177,7 +177,7 @@ def test_of_two_jobs_with_one_tag_the_one_that_ran_is_kept(
 
 @pytest.mark.parametrize("fault", ["drop_after", *slowly("drop_before", "truncate", "empty", "error_json")])
 def test_a_submission_without_an_answer_is_not_sent_a_second_time_behind_a_proxy(
-    server: Loopback, service: Service, ledger: Ledger, task: Task, fault: str
+    server: Loopback, service: Service, ledger: Ledger, task: Submission, fault: str
 ) -> None:
     """urllib3 would: behind a proxy it repeats a POST whose connection broke."""
     server.faults.add("POST /jobs", fault, nth=2)
@@ -188,7 +188,7 @@ def test_a_submission_without_an_answer_is_not_sent_a_second_time_behind_a_proxy
 
 
 def test_what_a_second_job_is_charged_is_counted_with_the_rest(
-    server: Loopback, service: Service, ledger: Ledger, task: Task
+    server: Loopback, service: Service, ledger: Ledger, task: Submission
 ) -> None:
     """Both have run before one is found to be too many; the service counts what they cost a while later."""
     server.usage_seconds = 30
@@ -205,7 +205,7 @@ def test_what_a_second_job_is_charged_is_counted_with_the_rest(
     assert [other.charged_seconds for other in result.others] == [pytest.approx(server.charged_seconds / 4)]
 
 
-def test_a_job_that_failed_is_charged_too(server: Loopback, service: Service, ledger: Ledger, task: Task) -> None:
+def test_a_job_that_failed_is_charged_too(server: Loopback, service: Service, ledger: Ledger, task: Submission) -> None:
     server.faults.add("POST /jobs", "job_time_limit", nth=3)
     with pytest.raises(BackendError, match="maximum execution time"):
         finish(task, service, ledger)
@@ -215,7 +215,7 @@ def test_a_job_that_failed_is_charged_too(server: Loopback, service: Service, le
 
 
 def test_a_second_job_that_turns_up_later_is_cancelled(
-    server: Loopback, service: Service, ledger: Ledger, task: Task
+    server: Loopback, service: Service, ledger: Ledger, task: Submission
 ) -> None:
     server.queue_seconds = 600
     (first, *_) = execute(task, service=service, ledger=ledger, detach=True).job_ids  # type: ignore[union-attr]
@@ -235,7 +235,7 @@ def test_a_second_job_that_turns_up_later_is_cancelled(
 
 
 def test_a_job_that_appears_late_is_waited_for_until_the_grace_ends(
-    server: Loopback, service: Service, ledger: Ledger, task: Task
+    server: Loopback, service: Service, ledger: Ledger, task: Submission
 ) -> None:
     """The request is given up after 0.2 s; the service makes the job of it 0.8 s later."""
     server.faults.add("POST /jobs", "delay", nth=2, seconds=1.0)
@@ -245,7 +245,7 @@ def test_a_job_that_appears_late_is_waited_for_until_the_grace_ends(
 
 
 def test_an_intent_that_never_became_a_job_is_sent_once_the_grace_is_over(
-    server: Loopback, service: Service, ledger: Ledger, task: Task
+    server: Loopback, service: Service, ledger: Ledger, task: Submission
 ) -> None:
     task.save()
     ledger.add_evaluation(task.key, run="", backend="", device=task.device, folder=task.folder, chunks=3)
@@ -257,7 +257,9 @@ def test_an_intent_that_never_became_a_job_is_sent_once_the_grace_is_over(
     assert {row.attempt for row in ledger.jobs()} == {1}
 
 
-def test_busy_and_broken_answers_are_waited_out(server: Loopback, service: Service, ledger: Ledger, task: Task) -> None:
+def test_busy_and_broken_answers_are_waited_out(
+    server: Loopback, service: Service, ledger: Ledger, task: Submission
+) -> None:
     server.faults.add("POST /jobs", "429", count=2)
     server.faults.add("POST /sessions", "429")
     server.faults.add("GET /jobs/*", "garbage", nth=2, count=3)
@@ -273,7 +275,7 @@ def test_busy_and_broken_answers_are_waited_out(server: Loopback, service: Servi
 
 @pytest.mark.slow
 def test_the_wait_that_the_service_asks_for_is_kept(
-    server: Loopback, service: Service, ledger: Ledger, task: Task
+    server: Loopback, service: Service, ledger: Ledger, task: Submission
 ) -> None:
     server.faults.add("POST /jobs", "429", retry_after=1)
     finish(task, service, ledger)
@@ -282,7 +284,7 @@ def test_the_wait_that_the_service_asks_for_is_kept(
 
 
 def test_a_request_that_is_never_answered_is_given_up_and_made_again(
-    server: Loopback, service: Service, ledger: Ledger, task: Task
+    server: Loopback, service: Service, ledger: Ledger, task: Submission
 ) -> None:
     server.faults.add("GET /jobs/*/results", "delay", seconds=3)
     started = time.monotonic()
@@ -291,7 +293,7 @@ def test_a_request_that_is_never_answered_is_given_up_and_made_again(
 
 
 def test_a_used_up_quota_ends_it_at_once_and_it_goes_on_when_there_is_time_again(
-    server: Loopback, service: Service, ledger: Ledger, task: Task
+    server: Loopback, service: Service, ledger: Ledger, task: Submission
 ) -> None:
     def use_up(status: Status) -> None:
         server.quota_seconds = 0.0
@@ -321,7 +323,7 @@ def test_a_batch_left_open_is_used_again_and_a_closed_one_is_not(
 
 
 def test_a_second_process_on_the_same_evaluation_is_refused_in_one_sentence(
-    server: Loopback, service: Service, ledger: Ledger, task: Task
+    server: Loopback, service: Service, ledger: Ledger, task: Submission
 ) -> None:
     refused: list[str] = []
 
@@ -339,7 +341,7 @@ def test_a_second_process_on_the_same_evaluation_is_refused_in_one_sentence(
 
 
 def test_a_task_that_was_changed_on_disk_is_not_mixed_with_its_earlier_jobs(
-    server: Loopback, service: Service, ledger: Ledger, task: Task
+    server: Loopback, service: Service, ledger: Ledger, task: Submission
 ) -> None:
     execute(task, service=service, ledger=ledger, detach=True)
     about = json.loads((task.folder / "task.json").read_text())
@@ -350,7 +352,7 @@ def test_a_task_that_was_changed_on_disk_is_not_mixed_with_its_earlier_jobs(
 
 
 def test_results_deleted_from_disk_are_fetched_again_and_nothing_is_sent(
-    server: Loopback, service: Service, ledger: Ledger, task: Task
+    server: Loopback, service: Service, ledger: Ledger, task: Submission
 ) -> None:
     first = finish(task, service, ledger)
     shutil.rmtree(task.folder)
@@ -361,7 +363,7 @@ def test_results_deleted_from_disk_are_fetched_again_and_nothing_is_sent(
 
 @pytest.mark.parametrize("damage", ['{"error": {"code": 1000}}', *slowly("", "{}", "half of it")])
 def test_a_kept_result_that_cannot_be_read_is_fetched_again(
-    server: Loopback, service: Service, ledger: Ledger, task: Task, damage: str
+    server: Loopback, service: Service, ledger: Ledger, task: Submission, damage: str
 ) -> None:
     result = finish(task, service, ledger)
     path = task.result_path(1, result.jobs[1].job_id)
@@ -374,7 +376,7 @@ def test_a_kept_result_that_cannot_be_read_is_fetched_again(
 
 
 def test_a_kept_result_that_cannot_be_read_is_named_where_its_job_is_gone(
-    server: Loopback, service: Service, ledger: Ledger, task: Task
+    server: Loopback, service: Service, ledger: Ledger, task: Submission
 ) -> None:
     result = finish(task, service, ledger)
     path = task.result_path(1, result.jobs[1].job_id)
@@ -388,7 +390,7 @@ def test_a_kept_result_that_cannot_be_read_is_named_where_its_job_is_gone(
 
 @pytest.mark.parametrize("answer", ["error_json", *slowly("empty", "half")])
 def test_an_answer_that_is_no_result_is_not_taken_for_one_and_fetched_again(
-    server: Loopback, service: Service, ledger: Ledger, task: Task, answer: str
+    server: Loopback, service: Service, ledger: Ledger, task: Submission, answer: str
 ) -> None:
     server.faults.add("GET /jobs/*/results", answer, nth=2)
     seen: list[Status] = []
@@ -401,7 +403,7 @@ def test_an_answer_that_is_no_result_is_not_taken_for_one_and_fetched_again(
 
 @pytest.mark.parametrize("answer", ["half", *slowly("empty", "error_json")])
 def test_a_job_without_a_readable_result_is_left_for_later_and_does_not_hold_up_the_others(
-    server: Loopback, service: Service, ledger: Ledger, task: Task, answer: str
+    server: Loopback, service: Service, ledger: Ledger, task: Submission, answer: str
 ) -> None:
     (first, *_) = execute(task, service=service, ledger=ledger, detach=True).job_ids  # type: ignore[union-attr]
     server.faults.add(f"GET /jobs/{first}/results", answer, count=None)
@@ -422,7 +424,7 @@ def test_a_job_without_a_readable_result_is_left_for_later_and_does_not_hold_up_
 )
 @pytest.mark.parametrize("answer", ["error_json", *slowly("empty", "half")])
 def test_answers_that_are_none_are_waited_out_everywhere(
-    server: Loopback, service: Service, ledger: Ledger, task: Task, where: str, answer: str
+    server: Loopback, service: Service, ledger: Ledger, task: Submission, where: str, answer: str
 ) -> None:
     server.faults.add(where, answer, count=2)
     finish(task, service, ledger)
@@ -430,7 +432,7 @@ def test_answers_that_are_none_are_waited_out_everywhere(
 
 
 def test_a_full_disk_is_one_sentence_and_nothing_is_lost(
-    server: Loopback, service: Service, ledger: Ledger, task: Task
+    server: Loopback, service: Service, ledger: Ledger, task: Submission
 ) -> None:
     """The limit on the size of a file stands for the end of the disk; a raw result is larger, all else is smaller."""
     execute(task, service=service, ledger=ledger, detach=True)
@@ -447,7 +449,7 @@ def test_a_full_disk_is_one_sentence_and_nothing_is_lost(
 
 
 def test_a_job_that_the_account_does_not_know_ends_it_and_is_not_sent_again(
-    server: Loopback, service: Service, ledger: Ledger, task: Task
+    server: Loopback, service: Service, ledger: Ledger, task: Submission
 ) -> None:
     execute(task, service=service, ledger=ledger, detach=True)
     time.sleep(FAST.grace)
@@ -458,7 +460,7 @@ def test_a_job_that_the_account_does_not_know_ends_it_and_is_not_sent_again(
 
 
 def test_an_evaluation_can_be_cancelled_and_sent_again(
-    server: Loopback, service: Service, ledger: Ledger, task: Task
+    server: Loopback, service: Service, ledger: Ledger, task: Submission
 ) -> None:
     server.queue_seconds = 30
     execute(task, service=service, ledger=ledger, detach=True)
@@ -469,7 +471,7 @@ def test_an_evaluation_can_be_cancelled_and_sent_again(
     assert server.charged_seconds == pytest.approx(3 * (JOB_SECONDS + 128 * EXECUTION_SECONDS))
 
 
-def interrupted(task: Task, service: Service, ledger: Ledger) -> None:
+def interrupted(task: Submission, service: Service, ledger: Ledger) -> None:
     """Leave all as a process does that is killed when its first job is submitted, before the id is written down."""
     task.save()
     ledger.add_evaluation(task.key, run="", backend="", device=task.device, folder=task.folder, chunks=3)
@@ -480,7 +482,7 @@ def interrupted(task: Task, service: Service, ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("detach", [True, False])
 def test_collecting_finds_an_interrupted_submission_and_sends_nothing(
-    server: Loopback, service: Service, ledger: Ledger, task: Task, detach: bool
+    server: Loopback, service: Service, ledger: Ledger, task: Submission, detach: bool
 ) -> None:
     interrupted(task, service, ledger)
     for _ in range(20):
@@ -496,7 +498,7 @@ def test_collecting_finds_an_interrupted_submission_and_sends_nothing(
 
 
 def test_collecting_leaves_failed_chunks_as_they_are(
-    server: Loopback, service: Service, ledger: Ledger, task: Task
+    server: Loopback, service: Service, ledger: Ledger, task: Submission
 ) -> None:
     server.faults.add("POST /jobs", "job_fails", nth=2, message="The qubits are on strike.")
     execute(task, service=service, ledger=ledger, detach=True)
@@ -507,7 +509,7 @@ def test_collecting_leaves_failed_chunks_as_they_are(
 
 
 def test_cancelling_finds_an_interrupted_submission(
-    server: Loopback, service: Service, ledger: Ledger, task: Task
+    server: Loopback, service: Service, ledger: Ledger, task: Submission
 ) -> None:
     server.queue_seconds = 30
     interrupted(task, service, ledger)
@@ -516,7 +518,7 @@ def test_cancelling_finds_an_interrupted_submission(
 
 
 @pytest.mark.parametrize("server", [{"queue_seconds": 3.0, "run_seconds": 0.2, "others_in_queue": 7}], indirect=True)
-def test_the_status_says_where_it_stands(server: Loopback, service: Service, ledger: Ledger, task: Task) -> None:
+def test_the_status_says_where_it_stands(server: Loopback, service: Service, ledger: Ledger, task: Submission) -> None:
     seen: list[Status] = []
     execute(task, service=service, ledger=ledger, status=seen.append)
     waiting = [status for status in seen if status.phase == "waiting"]

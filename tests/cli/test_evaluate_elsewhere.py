@@ -17,7 +17,7 @@ from hybridq.data.images.transforms import to_float
 from hybridq.data.sources import load_manifest
 from hybridq.evaluation.images import choose_elsewhere
 from hybridq.evaluation.predict import predict_files
-from hybridq.run_folder import Run
+from hybridq.run_folder import RunFolder
 
 ELSEWHERE = "synthetic:patients=12,patches=4,seed=9"
 """Its ids are those of the run's own images, and its images are others."""
@@ -45,7 +45,7 @@ def test_another_source_is_evaluated_apart_from_the_runs_own(run: Path, hybridq:
 
 def test_it_decides_as_predict_does(run: Path, hybridq: Command, tmp_path: Path) -> None:
     assert hybridq("evaluate", run, "--data", ELSEWHERE).code == 0
-    experiment = Run(run).experiment()
+    experiment = RunFolder(run).experiment()
     manifest = load_manifest(ELSEWHERE, experiment.data, experiment.split_seed)
     (images,) = open_images(manifest, experiment.data, split="test").chunks()
     files = []
@@ -53,7 +53,7 @@ def test_it_decides_as_predict_does(run: Path, hybridq: Command, tmp_path: Path)
         files.append(tmp_path / f"{number}.png")
         Image.fromarray((image[0] * 255).round().astype(np.uint8)).save(files[-1])
     table = pd.read_csv(folder_of(run, ELSEWHERE) / "predictions.csv")
-    assert np.allclose(predict_files(Run(run), files)["narrowing"], table["p_1"], rtol=0, atol=1e-7)
+    assert np.allclose(predict_files(RunFolder(run), files)["narrowing"], table["p_1"], rtol=0, atol=1e-7)
 
 
 def test_the_report_keeps_the_sources_apart(run: Path, hybridq: Command) -> None:
@@ -81,6 +81,6 @@ def test_what_cannot_be_tested_is_refused(run: Path, hybridq: Command, arguments
 
 
 def test_any_part_of_the_other_source_can_be_chosen(run: Path) -> None:
-    chosen = choose_elsewhere(Run(run), ELSEWHERE, "train")
+    chosen = choose_elsewhere(RunFolder(run), ELSEWHERE, "train")
     assert chosen.source == ELSEWHERE
     assert set(chosen.rows["split"]) == {"train"}

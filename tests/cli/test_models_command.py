@@ -13,7 +13,7 @@ from hybridq.errors import UserError
 from hybridq.evaluation.evaluate import evaluate, plan_evaluation
 from hybridq.models.registry import model_names
 from hybridq.reports.page import write_report
-from hybridq.run_folder import Run
+from hybridq.run_folder import RunFolder
 from hybridq.training.train import train
 
 CLASSICAL = {
@@ -23,7 +23,7 @@ CLASSICAL = {
 }
 
 
-def trained(root: Path, *settings: str) -> Run:
+def trained(root: Path, *settings: str) -> RunFolder:
     quick = ["pretrain.epochs=0", "train.epochs=1", *settings]
     return train(parse_experiment(TINY, quick), root, announce=quietly, progress=quietly)
 

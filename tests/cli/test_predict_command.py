@@ -19,7 +19,7 @@ from hybridq.evaluation.evaluate import evaluate, plan_evaluation
 from hybridq.evaluation.images import images_of
 from hybridq.evaluation.predict import predict_files
 from hybridq.results.selection import choose_images
-from hybridq.run_folder import Run, open_run
+from hybridq.run_folder import RunFolder, open_run
 from hybridq.training.train import train
 
 
@@ -147,7 +147,7 @@ def test_images_with_labels_and_grades_are_predicted(
 ) -> None:
     text = f"{{name: t, data: {{source: 'shapes:task={task}', size: 32}}, pretrain: {{epochs: 0}}, "
     text += "train: {epochs: 1, batch_size: 16, threads: 1}, model: {backbone: compact_cnn}}"
-    run: Run = train(parse_experiment(text), tmp_path, announce=quietly, progress=quietly)
+    run: RunFolder = train(parse_experiment(text), tmp_path, announce=quietly, progress=quietly)
     Image.effect_noise((32, 32), 60.0).save(tmp_path / "a.png")
     out = tmp_path / "p.csv"
     assert hybridq("predict", run.folder, tmp_path / "a.png", "--out", out).code == 0

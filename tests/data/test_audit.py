@@ -11,7 +11,7 @@ from PIL import Image
 from planted import Planted
 
 from hybridq.config import Data
-from hybridq.data.audit import Audit, audit, look, restrict, verdict
+from hybridq.data.audit import Audit, audit, inspect, leak_sentences, restrict
 from hybridq.data.audit.balance import half_width, images_needed
 from hybridq.data.audit.facts import image_facts
 from hybridq.data.audit.moved import lay_over, moved_pairs, textures, turn_image
@@ -195,9 +195,13 @@ def test_a_damaged_store_of_facts_is_made_again(planted: Planted) -> None:
 def test_a_verdict_is_remembered_for_the_same_images_and_splits(planted: Planted) -> None:
     planted.add("test/ill/copy.png", planted.pixels("train/ill/003.png"))
     manifest = load(planted)
-    assert verdict(manifest, quietly) == verdict(manifest, quietly) == audit(manifest, progress=quietly).leaks
+    assert (
+        leak_sentences(manifest, quietly)
+        == leak_sentences(manifest, quietly)
+        == audit(manifest, progress=quietly).leaks
+    )
     (planted.root / "test/ill/copy.png").unlink()
-    assert verdict(load(planted), quietly) == []
+    assert leak_sentences(load(planted), quietly) == []
 
 
 def test_what_was_seen_of_all_images_holds_for_some_of_them(planted: Planted) -> None:
@@ -207,7 +211,7 @@ def test_what_was_seen_of_all_images_holds_for_some_of_them(planted: Planted) ->
     part = Manifest(
         "part", manifest.table[manifest.table["id"] != "train/ill/003.png"], manifest.classes, checked=False
     )
-    seen = restrict(look(manifest, quietly), part)
+    seen = restrict(inspect(manifest, quietly), part)
     assert seen is not None
     near = {
         frozenset((seen.ids[a], seen.ids[b]))
@@ -223,7 +227,7 @@ def test_new_splits_keep_clusters_and_groups_together_and_are_reproducible(plant
     manifest = load(planted)
     table = manifest.table.assign(group=["patient 1" if i % 17 == 0 else "" for i in range(len(manifest.table))])
     grouped = Manifest("planted", table, manifest.classes, groups="patient", checked=False)
-    clusters = look(grouped, quietly).alike.clusters
+    clusters = inspect(grouped, quietly).alike.clusters
     shares = {"train": 0.6, "validation": 0.2, "test": 0.2}
     drawn = draw_splits(grouped, clusters, shares, seed=3)
     pd.testing.assert_frame_equal(drawn, draw_splits(grouped, clusters, shares, seed=3))

@@ -23,11 +23,11 @@ from hybridq.evaluation.evaluate import evaluate, plan_evaluation
 from hybridq.evaluation.predict import predict_files
 from hybridq.models.build import load_model
 from hybridq.results.comparison import compare_evaluations
-from hybridq.run_folder import Run, open_run
+from hybridq.run_folder import RunFolder, open_run
 
 
 @pytest.fixture
-def run(tiny_run: Path, tmp_path: Path) -> Run:
+def run(tiny_run: Path, tmp_path: Path) -> RunFolder:
     """A copy of the trained run that a test may write into."""
     return open_run(Path(shutil.copytree(tiny_run, tmp_path / "tiny")))
 
@@ -36,7 +36,7 @@ def results(folder: Path) -> pd.DataFrame:
     return pd.read_csv(folder / "predictions.csv")
 
 
-def test_the_noiseless_backend_decides_as_the_model_in_one_piece_does(run: Run) -> None:
+def test_the_noiseless_backend_decides_as_the_model_in_one_piece_does(run: RunFolder) -> None:
     folder = evaluate(plan_evaluation(run, "aer"), progress=quietly)
     data = run.experiment().data
     manifest = load_manifest(data.source, data, run.experiment().seed)
@@ -57,7 +57,7 @@ def test_the_noiseless_backend_decides_as_the_model_in_one_piece_does(run: Run) 
     }
 
 
-def test_an_evaluation_is_computed_once_and_again_for_other_weights(run: Run) -> None:
+def test_an_evaluation_is_computed_once_and_again_for_other_weights(run: RunFolder) -> None:
     folder = evaluate(plan_evaluation(run, "aer"), progress=quietly)
     again = plan_evaluation(run, "aer")
     assert again.finished
@@ -72,7 +72,7 @@ def test_an_evaluation_is_computed_once_and_again_for_other_weights(run: Run) ->
     assert other.folder != folder
 
 
-def test_noise_changes_expectation_values_but_not_the_images(run: Run) -> None:
+def test_noise_changes_expectation_values_but_not_the_images(run: RunFolder) -> None:
     folders = [
         evaluate(plan_evaluation(run, name), progress=quietly)
         for name in ("aer", "aer:shots=256", "noise:depolarizing_2q=0.05,readout=0.03")
@@ -87,7 +87,7 @@ def test_noise_changes_expectation_values_but_not_the_images(run: Run) -> None:
     assert [b.simulated for b in comparison.backends] == [True, True, True]
 
 
-def test_a_stratified_limit_keeps_the_class_shares(run: Run) -> None:
+def test_a_stratified_limit_keeps_the_class_shares(run: RunFolder) -> None:
     plan = plan_evaluation(run, "aer", split="train", limit=10, stratified=True)
     shares = run.read_splits().query("split == 'train'")["label"].mean()
     assert len(plan.selection.rows) == 10
@@ -98,7 +98,7 @@ def test_a_stratified_limit_keeps_the_class_shares(run: Run) -> None:
     )
 
 
-def test_wrong_requests_are_answered_before_anything_runs(run: Run) -> None:
+def test_wrong_requests_are_answered_before_anything_runs(run: RunFolder) -> None:
     with pytest.raises(UserError, match=r"--split tests: .*splits\.csv has test, train, validation"):
         plan_evaluation(run, "aer", split="tests")
     with pytest.raises(UserError, match="--limit 0: at least 1"):
@@ -110,21 +110,21 @@ def test_wrong_requests_are_answered_before_anything_runs(run: Run) -> None:
     assert not run.evaluations.exists()
 
 
-def test_weights_that_do_not_fit_the_configuration_are_refused(run: Run) -> None:
+def test_weights_that_do_not_fit_the_configuration_are_refused(run: RunFolder) -> None:
     run.config.write_text(run.config.read_text().replace("qubits: 4", "qubits: 3"))
     with pytest.raises(UserError, match=r"model\.safetensors: the weights do not fit"):
         evaluate(plan_evaluation(run, "aer"), progress=quietly)
     assert not run.evaluations.exists()
 
 
-def test_more_qubits_than_the_device_has_are_refused(run: Run) -> None:
+def test_more_qubits_than_the_device_has_are_refused(run: RunFolder) -> None:
     run.config.write_text(run.config.read_text().replace("qubits: 4", "qubits: 6"))
     with pytest.raises(BackendError, match=r"6 qubits.*5"):
         evaluate(plan_evaluation(run, "fake_manila"), progress=quietly)
     assert not run.evaluations.exists()
 
 
-def test_images_that_are_gone_are_named(run: Run) -> None:
+def test_images_that_are_gone_are_named(run: RunFolder) -> None:
     splits = run.read_splits()
     splits.loc[splits["split"] == "test", "id"] += "-gone"
     splits.to_csv(run.splits, index=False)
@@ -132,7 +132,7 @@ def test_images_that_are_gone_are_named(run: Run) -> None:
         plan_evaluation(run, "aer")
 
 
-def test_prediction_of_files_gives_class_and_probabilities(run: Run, tmp_path: Path) -> None:
+def test_prediction_of_files_gives_class_and_probabilities(run: RunFolder, tmp_path: Path) -> None:
     paths = [tmp_path / f"{number}.png" for number in range(3)]
     for number, path in enumerate(paths):
         Image.effect_noise((40, 40), 20.0 * (number + 1)).save(path)

@@ -14,7 +14,7 @@ from tiny import quietly
 from hybridq.config import parse_experiment
 from hybridq.errors import UserError
 from hybridq.evaluation.evaluate import evaluate, plan_evaluation
-from hybridq.run_folder import Run, open_run
+from hybridq.run_folder import RunFolder, open_run
 from hybridq.training.train import train
 
 CONFIG = """
@@ -42,7 +42,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def probabilities(run: Run) -> bytes:
+def probabilities(run: RunFolder) -> bytes:
     return (evaluate(plan_evaluation(run, "aer"), progress=quietly) / "predictions.csv").read_bytes()
 
 

@@ -17,7 +17,7 @@ from backends.ibm.execution import execute
 from backends.ibm.ledger import Ledger
 from backends.ibm.results import ExecutionResult
 from hybridq.evaluation.evaluate import evaluate, plan_evaluation
-from hybridq.evaluation.hardware import evaluation_of, finish, open_task, prepare, standing
+from hybridq.evaluation.hardware import finish, load_submission, plan, plan_of, status_of
 from hybridq.models.build import load_model
 from hybridq.results.evaluation import read_evaluations
 from hybridq.results.selection import choose_images
@@ -142,7 +142,7 @@ def test_finished_evaluations_are_found_and_nothing_is_computed(
     ],
 )
 def test_what_every_model_would_be_called_on_hardware(name: str, key: str, old_runs: Path) -> None:
-    evaluation = prepare(open_run(old_runs / name), "ibm_torino")
+    evaluation = plan(open_run(old_runs / name), "ibm_torino")
     assert (evaluation.key, evaluation.label) == (key, "ibm_torino:shots=4096,resilience=1")
 
 
@@ -150,11 +150,11 @@ def test_what_every_model_would_be_called_on_hardware(name: str, key: str, old_r
 def test_what_was_sent_is_found_again(
     backend: str, options: dict[str, Any], key: str, digest: str, old_runs: Path
 ) -> None:
-    evaluation = prepare(open_run(old_runs / "ssl_quantum"), backend, **options)
+    evaluation = plan(open_run(old_runs / "ssl_quantum"), backend, **options)
     assert evaluation.key == key
     assert evaluation.submitted
     assert evaluation.finished
-    assert open_task(evaluation).digest() == digest
+    assert load_submission(evaluation).digest() == digest
 
 
 @pytest.mark.parametrize(("backend", "options", "key", "digest"), SENT)
@@ -168,14 +168,14 @@ def test_what_was_paid_for_is_decided_from_disk_and_the_ledger(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Nothing is sent again: the service ends without a job."""
-    evaluation = prepare(open_run(old_run), backend, **options)
+    evaluation = plan(open_run(old_run), backend, **options)
     before = (evaluation.folder / "metrics.json").read_bytes()
     shutil.rmtree(evaluation.folder)
     ledger = Ledger(shutil.copy(PINNED / "ledger.sqlite", tmp_path / "ledger.sqlite"))
     try:
-        task = open_task(evaluation)
+        task = load_submission(evaluation)
         assert [row.digest for row in ledger.jobs(key)] == [digest]
-        assert (standing(task, ledger).finished, standing(task, ledger).unsent) == (1, 0)
+        assert (status_of(task, ledger).finished, status_of(task, ledger).unsent) == (1, 0)
         with Loopback("torino", key=KEY, execution="counterfeit") as server:
             for name, value in server.environment.items():
                 monkeypatch.setenv(name, value)
@@ -191,8 +191,8 @@ def test_what_was_paid_for_is_decided_from_disk_and_the_ledger(
 def test_a_kept_task_still_knows_its_evaluation(number: int, old_run: Path) -> None:
     """``hybridq jobs`` goes from the task to the evaluation; the run lay elsewhere."""
     backend, options, key, _ = SENT[number]
-    task = replace(open_task(prepare(open_run(old_run), backend, **options)), run=str(old_run))
-    assert evaluation_of(task).key == key
+    task = replace(load_submission(plan(open_run(old_run), backend, **options)), run=str(old_run))
+    assert plan_of(task).key == key
 
 
 def test_a_noise_study_finds_its_cells(old_runs: Path) -> None:

@@ -21,7 +21,7 @@ from tiny import quietly
 from hybridq.evaluation.evaluate import compute_angles, evaluate, plan_evaluation
 from hybridq.results.evaluation import read_evaluation
 from hybridq.results.selection import choose_images
-from hybridq.run_folder import Run, open_run
+from hybridq.run_folder import RunFolder, open_run
 from hybridq.studies.mitigation.correct_saved import mitigate_saved
 from hybridq.studies.mitigation.run import mitigate, plan_mitigation
 from hybridq.studies.noise.config import load_noise_study
@@ -38,7 +38,7 @@ def bare_runs(old_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(shutil.copytree(old_runs, tmp_path_factory.mktemp("bare") / "runs", ignore=results))
 
 
-def same_machine(run: Run) -> bool:
+def same_machine(run: RunFolder) -> bool:
     """Whether this machine computes the angles of the test images as that one did."""
     kept = read_evaluation(PINNED / "runs" / "ssl_quantum" / "evaluations" / "aer-8391e343").angles
     _, angles, _ = compute_angles(run, choose_images(run), quietly)

@@ -13,7 +13,7 @@ from qiskit_machine_learning.neural_networks import EstimatorQNN
 from backends import BackendEstimator, open_backend
 from hybridq.errors import UserError
 from hybridq.quantum.circuits import CircuitSpec
-from hybridq.quantum.engine_choice import run_exactly, takes_over
+from hybridq.quantum.engine_choice import aer_fallback_reason, run_exactly
 from hybridq.quantum.layer import quantum_layer
 from hybridq.quantum.qnn import BroadcastEstimatorQNN
 
@@ -86,11 +86,11 @@ def test_above_its_size_aer_takes_over_and_the_layer_says_so() -> None:
     backend = open_backend(name)
     compiled = backend.compile(large.build())
     assert run_exactly(backend, compiled, np.zeros((1, 9)), np.zeros(18)) is None
-    assert "9 qubits: above 8 Aer computes" in str(takes_over(backend, 9))
-    assert takes_over(backend, 8) is None
-    assert takes_over(open_backend("aer"), 16) is None
+    assert "9 qubits: above 8 Aer computes" in str(aer_fallback_reason(backend, 9))
+    assert aer_fallback_reason(backend, 8) is None
+    assert aer_fallback_reason(open_backend("aer"), 16) is None
     layer = quantum_layer(large, backend=name)
-    assert layer.note == takes_over(backend, 9)
+    assert layer.note == aer_fallback_reason(backend, 9)
     assert isinstance(layer.neural_network, BroadcastEstimatorQNN)
     assert isinstance(layer.neural_network.estimator, BackendEstimator)
 

@@ -15,7 +15,7 @@ from hybridq.reports.page import write_report
 from hybridq.reports.sections.mitigation import mitigations
 from hybridq.reports.sections.noise import SOURCE_TITLES, noise_results
 from hybridq.reports.sections.spectrum import spectrum_drawn
-from hybridq.run_folder import Run
+from hybridq.run_folder import RunFolder
 from hybridq.statistics.operating_point import parse_rule
 
 MakeRun = Callable[..., Path]
@@ -126,12 +126,12 @@ def test_studies_that_were_not_made_are_absent(make_run: MakeRun) -> None:
         ("surrogate/spectrum.csv", spectrum_drawn),
     ],
 )
-def test_a_damaged_file_is_named(tmp_path: Path, name: str, section: Callable[[Run], object]) -> None:
+def test_a_damaged_file_is_named(tmp_path: Path, name: str, section: Callable[[RunFolder], object]) -> None:
     write_studies(tmp_path)
-    assert section(Run(tmp_path))
+    assert section(RunFolder(tmp_path))
     (tmp_path / name).write_text("damaged", encoding="utf-8")
     with pytest.raises(UserError, match=rf"{Path(name).parent.as_posix()}.*cannot be read"):
-        section(Run(tmp_path))
+        section(RunFolder(tmp_path))
 
 
 def test_every_source_of_the_study_has_a_name() -> None:

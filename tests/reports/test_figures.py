@@ -23,7 +23,7 @@ from hybridq.figures.noise_run import auc_by_strength, auc_change_map
 from hybridq.figures.style import DARK, INK, MUTED, SERIES, SURFACE, WIDTH, as_png, as_svg, inline_svg
 from hybridq.reports.sections.noise import SOURCE_TITLES
 from hybridq.reports.sections.tasks import view_of
-from hybridq.results.evaluation import SavedEvaluation, read_evaluations
+from hybridq.results.evaluation import Evaluation, read_evaluations
 from hybridq.statistics.calibration import calibration
 from hybridq.statistics.risk_coverage import confidence_of, risk_coverage
 
@@ -39,13 +39,13 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(params=CASES)
-def case(request: pytest.FixtureRequest, make_run: MakeRun) -> tuple[tuple[str, ...], Path, list[SavedEvaluation]]:
+def case(request: pytest.FixtureRequest, make_run: MakeRun) -> tuple[tuple[str, ...], Path, list[Evaluation]]:
     options = CASES[request.param]
     run = make_run(**options)
     return options["classes"], run, read_evaluations(run)
 
 
-def decision_drawn(evaluations: list[SavedEvaluation]) -> list[Figure]:
+def decision_drawn(evaluations: list[Evaluation]) -> list[Figure]:
     """Calibration and risk by coverage, where an image is of one class."""
     if evaluations[0].labels.ndim != 1:
         return []
@@ -66,7 +66,7 @@ def words(figure: Figure) -> set[str]:
 
 
 def test_every_figure_is_drawn_within_a_phone_s_width(
-    case: tuple[tuple[str, ...], Path, list[SavedEvaluation]],
+    case: tuple[tuple[str, ...], Path, list[Evaluation]],
 ) -> None:
     classes, run, evaluations = case
     history = pd.read_csv(run / "history.csv")

@@ -13,7 +13,7 @@ from backends.ibm.results import Drift
 from hybridq.cli.compare import companions
 from hybridq.config import parse_experiment
 from hybridq.evaluation.hardware import complete_name, drift_record, is_imitation
-from hybridq.results.comparison import Comparison, compare_evaluations, hardware_sentences, root
+from hybridq.results.comparison import Comparison, compare_evaluations, hardware_sentences, signed_sqrt
 from hybridq.run_folder import create_run
 
 SaveEvaluation = Callable[..., Path]
@@ -167,9 +167,9 @@ def test_drift_is_told_from_shot_noise(moved: float) -> None:
 
 
 def test_a_root_keeps_its_sign() -> None:
-    assert root(0.04) == pytest.approx(0.2)
-    assert root(-0.04) == pytest.approx(-0.2)
-    assert root(None) is None
+    assert signed_sqrt(0.04) == pytest.approx(0.2)
+    assert signed_sqrt(-0.04) == pytest.approx(-0.2)
+    assert signed_sqrt(None) is None
 
 
 def test_names_that_ask_for_the_same_are_completed_to_the_same(tmp_path: Path) -> None:

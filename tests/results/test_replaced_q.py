@@ -21,7 +21,7 @@ from hybridq.evaluation.evaluate import evaluate, plan_evaluation
 from hybridq.models.build import load_model
 from hybridq.results.comparison import compare_evaluations
 from hybridq.results.evaluation import read_evaluation
-from hybridq.run_folder import Run, open_run
+from hybridq.run_folder import RunFolder, open_run
 from hybridq.training.train import train
 
 SaveEvaluation = Callable[..., Path]
@@ -29,16 +29,16 @@ NOISE = "noise:depolarizing_2q=0.05,readout=0.03"
 
 
 @pytest.fixture
-def run(tiny_run: Path, tmp_path: Path) -> Run:
+def run(tiny_run: Path, tmp_path: Path) -> RunFolder:
     """A copy of the trained run that a test may write into."""
     return open_run(Path(shutil.copytree(tiny_run, tmp_path / "tiny", ignore=shutil.ignore_patterns("checkpoints"))))
 
 
-def evaluated(run: Run, backend: str, replace_q: str | None = None) -> Path:
+def evaluated(run: RunFolder, backend: str, replace_q: str | None = None) -> Path:
     return evaluate(plan_evaluation(run, backend, replace_q=replace_q), progress=quietly)
 
 
-def mean_over_training_images(run: Run) -> np.ndarray:
+def mean_over_training_images(run: RunFolder) -> np.ndarray:
     """One image at a time, through the model."""
     data = run.experiment().data
     images = open_images(load_manifest(data.source, data, run.experiment().split_seed), data, split="train")
@@ -48,7 +48,7 @@ def mean_over_training_images(run: Run) -> np.ndarray:
     return np.concatenate(q).mean(axis=0)
 
 
-def test_the_training_mean_is_that_of_unaugmented_training_images_and_computed_once(run: Run) -> None:
+def test_the_training_mean_is_that_of_unaugmented_training_images_and_computed_once(run: RunFolder) -> None:
     folder = evaluated(run, "aer", "mean")
     values = np.load(folder / "expectations.npz")["values"]
     assert (values == values[0]).all()
@@ -61,11 +61,11 @@ def test_the_training_mean_is_that_of_unaugmented_training_images_and_computed_o
     assert (np.load(other / "expectations.npz")["values"] == 0.5).all()
 
 
-def test_q_at_its_training_mean_is_one_evaluation_for_all_backends(run: Run) -> None:
+def test_q_at_its_training_mean_is_one_evaluation_for_all_backends(run: RunFolder) -> None:
     assert plan_evaluation(run, "aer", replace_q="mean").folder == plan_evaluation(run, NOISE, replace_q="mean").folder
 
 
-def test_shuffled_q_is_that_of_other_images_under_the_same_noise(run: Run) -> None:
+def test_shuffled_q_is_that_of_other_images_under_the_same_noise(run: RunFolder) -> None:
     plain, shuffled = read_evaluation(evaluated(run, NOISE)), read_evaluation(evaluated(run, NOISE, "shuffle"))
     assert plain.folder != shuffled.folder
     assert shuffled.backend == f"{NOISE}, q shuffled"
@@ -76,7 +76,7 @@ def test_shuffled_q_is_that_of_other_images_under_the_same_noise(run: Run) -> No
     assert np.array_equal(np.sort(plain.values, axis=0), np.sort(shuffled.values, axis=0))
 
 
-def test_every_backend_is_compared_with_its_own_q_replaced_on_the_same_images(run: Run) -> None:
+def test_every_backend_is_compared_with_its_own_q_replaced_on_the_same_images(run: RunFolder) -> None:
     folders = [
         evaluated(run, backend, by)
         for backend, by in [("aer", "mean"), (NOISE, "shuffle"), (NOISE, None), ("aer", None)]
@@ -128,7 +128,7 @@ def test_an_evaluation_with_q_replaced_is_no_noise_model_of_a_device(save_evalua
     assert device.error_parts.model is None
 
 
-def test_wrong_interventions_are_refused_in_one_sentence(run: Run) -> None:
+def test_wrong_interventions_are_refused_in_one_sentence(run: RunFolder) -> None:
     with pytest.raises(UserError, match="--replace-q zero: allowed are mean, shuffle"):
         plan_evaluation(run, "aer", replace_q="zero")
     assert not run.evaluations.exists()
@@ -151,7 +151,7 @@ def test_a_baseline_has_no_q_to_replace(tmp_path: Path) -> None:
     assert "fused" not in np.load(evaluated(run, "aer") / "features.npz")
 
 
-def small(folder: Path, *overrides: str) -> Run:
+def small(folder: Path, *overrides: str) -> RunFolder:
     """A run of one epoch without pretraining."""
     quick = ("pretrain.epochs=0", "train.epochs=1", "model.backbone=simple_cnn")
     return train(parse_experiment(TINY, [*quick, *overrides]), folder, announce=quietly, progress=quietly)

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import brier_score_loss
 
-from hybridq.results.evaluation import SavedEvaluation
+from hybridq.results.evaluation import Evaluation
 from hybridq.statistics.calibration import BINS, Calibration, calibration
 
 
-def saved(labels: np.ndarray, probabilities: np.ndarray, groups: tuple[str, ...] | None = None) -> SavedEvaluation:
+def saved(labels: np.ndarray, probabilities: np.ndarray, groups: tuple[str, ...] | None = None) -> Evaluation:
     """An evaluation of which only labels, probabilities and groups matter."""
     none = np.zeros((len(labels), 1))
-    return SavedEvaluation(
+    return Evaluation(
         folder=Path("nowhere"),
         record={"backend": "aer", "kind": "noiseless"},
         metrics={},  # type: ignore[typeddict-item]
@@ -30,7 +30,7 @@ def saved(labels: np.ndarray, probabilities: np.ndarray, groups: tuple[str, ...]
     )
 
 
-def binary(count: int, sharpen: float, seed: int = 0) -> SavedEvaluation:
+def binary(count: int, sharpen: float, seed: int = 0) -> Evaluation:
     """Labels drawn with probabilities p; the model says p with its log odds times ``sharpen``."""
     random = np.random.default_rng(seed)
     p = random.uniform(0.02, 0.98, count)

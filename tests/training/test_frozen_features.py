@@ -18,7 +18,7 @@ from hybridq.evaluation.evaluate import evaluate, plan_evaluation
 from hybridq.models import Classifier
 from hybridq.models.build import new_model
 from hybridq.models.features import compute_features, frozen_features, measure_batch_statistics
-from hybridq.run_folder import Run
+from hybridq.run_folder import RunFolder
 from hybridq.training import train as training_module
 from hybridq.training.train import train
 
@@ -50,7 +50,7 @@ def images() -> Images:
     return Images(np.random.default_rng(0).integers(0, 256, (9, 1, 32, 32), dtype=np.uint8))
 
 
-def _evaluated(run: Run) -> pd.DataFrame:
+def _evaluated(run: RunFolder) -> pd.DataFrame:
     return pd.read_csv(evaluate(plan_evaluation(run, "aer"), progress=quietly) / "predictions.csv")
 
 

@@ -16,7 +16,7 @@ from hybridq.errors import UserError
 from hybridq.evaluation.evaluate import evaluate, plan_evaluation
 from hybridq.models import Classifier
 from hybridq.models.build import load_model, new_model
-from hybridq.run_folder import Run, open_run
+from hybridq.run_folder import RunFolder, open_run
 from hybridq.training.train import train
 
 NOISE = "noise:depolarizing_1q=0.01,depolarizing_2q=0.03,readout=0.03"
@@ -28,11 +28,11 @@ def tiny(*overrides: str) -> Experiment:
     return parse_experiment(TINY, [*QUICK, *overrides])
 
 
-def trained(root: Path, *overrides: str) -> Run:
+def trained(root: Path, *overrides: str) -> RunFolder:
     return train(tiny(*overrides), root, announce=quietly, progress=quietly)
 
 
-def digest(run: Run) -> str:
+def digest(run: RunFolder) -> str:
     return hashlib.sha256(run.weights.read_bytes()).hexdigest()
 
 
@@ -109,11 +109,11 @@ def test_a_model_that_normalises_nothing_has_no_statistics_to_keep() -> None:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return trained(tmp_path_factory.mktemp("finished"))
 
 
-def test_fine_tuning_from_a_run_starts_with_its_weights(finished: Run, tmp_path: Path) -> None:
+def test_fine_tuning_from_a_run_starts_with_its_weights(finished: RunFolder, tmp_path: Path) -> None:
     still = ("train.head_learning_rate=1e-30", "train.epochs=1", "pretrain.epochs=3")
     run = trained(tmp_path, f"train.start='{finished.folder}'", *still, "name=still")
     theirs, ours = load_model(finished).state_dict(), load_model(run).state_dict()
@@ -123,7 +123,7 @@ def test_fine_tuning_from_a_run_starts_with_its_weights(finished: Run, tmp_path:
     assert any(str(finished.folder) in note for note in run.read_json("data.json")["notes"])
 
 
-def test_circuit_and_head_alone_are_fine_tuned_under_noise_and_continue(finished: Run, tmp_path: Path) -> None:
+def test_circuit_and_head_alone_are_fine_tuned_under_noise_and_continue(finished: RunFolder, tmp_path: Path) -> None:
     noisy = (f"train.start='{finished.folder}'", *EVERYTHING[:2], "name=noisy")
     run = trained(tmp_path / "unbroken", *noisy)
     theirs, ours = load_file(finished.weights), load_file(run.weights)
@@ -152,14 +152,14 @@ def test_circuit_and_head_alone_are_fine_tuned_under_noise_and_continue(finished
     ],
 )
 def test_a_run_that_does_not_fit_or_has_seen_held_out_images_is_refused(
-    change: str, sentence: str, finished: Run, tmp_path: Path
+    change: str, sentence: str, finished: RunFolder, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match=sentence):
         trained(tmp_path / "runs", f"train.start='{finished.folder}'", "name=other", change)
     assert not (tmp_path / "runs").exists()
 
 
-def test_test_images_that_chose_its_best_epoch_are_refused(finished: Run, tmp_path: Path) -> None:
+def test_test_images_that_chose_its_best_epoch_are_refused(finished: RunFolder, tmp_path: Path) -> None:
     """Validation images there, test images here: never trained on, and yet not unseen."""
     table = finished.read_splits()
     swapped = table["split"].map({"train": "train", "validation": "test", "test": "validation"})
@@ -170,7 +170,7 @@ def test_test_images_that_chose_its_best_epoch_are_refused(finished: Run, tmp_pa
         )
 
 
-def test_what_only_decides_how_training_goes_may_differ(finished: Run, tmp_path: Path) -> None:
+def test_what_only_decides_how_training_goes_may_differ(finished: RunFolder, tmp_path: Path) -> None:
     change = ("model.dropout=0.4", "model.train_alpha=false", "train.unfreeze=all", "train.epochs=1", "name=other")
     run = trained(tmp_path, f"train.start='{finished.folder}'", *change)
     assert open_run(run.folder).finished

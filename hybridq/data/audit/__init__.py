@@ -1,19 +1,29 @@
 """What is wrong with a data set, found from its pixels, before anything is trained on it."""
 
-from hybridq.data.audit.audit import Audit, Loaded, audit, find_leaks, judge, look, restrict, shared_test_set, verdict
-from hybridq.data.audit.findings import Example, Finding, Seen
+from hybridq.data.audit.audit import (
+    Audit,
+    Loaded,
+    assess,
+    audit,
+    find_leaks,
+    inspect,
+    leak_sentences,
+    restrict,
+    shared_test_set,
+)
+from hybridq.data.audit.findings import Example, Finding, Inspected
 
 __all__ = [
     "Audit",
     "Example",
     "Finding",
+    "Inspected",
     "Loaded",
-    "Seen",
+    "assess",
     "audit",
     "find_leaks",
-    "judge",
-    "look",
+    "inspect",
+    "leak_sentences",
     "restrict",
     "shared_test_set",
-    "verdict",
 ]

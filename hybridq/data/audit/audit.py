@@ -18,7 +18,7 @@ from hybridq.data.audit.alike import Progress, find_alike
 from hybridq.data.audit.balance import Balance, balance
 from hybridq.data.audit.clusters import linked, of_equal
 from hybridq.data.audit.facts import Facts, image_facts
-from hybridq.data.audit.findings import Finding, Seen
+from hybridq.data.audit.findings import Finding, Inspected
 from hybridq.data.audit.moved import MOVED, Placement
 from hybridq.data.audit.near import NEAR
 from hybridq.data.audit.search import Pairs
@@ -88,10 +88,10 @@ class Loaded:
         return asdict(self)
 
 
-def look(manifest: Manifest, progress: Progress, *, threshold: float = NEAR) -> Seen:
+def inspect(manifest: Manifest, progress: Progress, *, threshold: float = NEAR) -> Inspected:
     """Read every image once and compare each with every other; nothing is judged."""
     facts = image_facts(manifest, progress=partial(progress, "reading the images"))
-    return Seen(manifest, facts, find_alike(facts, progress, threshold=threshold))
+    return Inspected(manifest, facts, find_alike(facts, progress, threshold=threshold))
 
 
 def audit(manifest: Manifest, *, progress: Progress, threshold: float = NEAR) -> Audit:
@@ -99,16 +99,16 @@ def audit(manifest: Manifest, *, progress: Progress, threshold: float = NEAR) ->
 
     ``threshold`` is the whitened correlation above which two images are near duplicates.
     """
-    return judge(look(manifest, progress, threshold=threshold))
+    return assess(inspect(manifest, progress, threshold=threshold))
 
 
-def find_leaks(seen: Seen) -> tuple[Finding, ...]:
+def find_leaks(seen: Inspected) -> tuple[Finding, ...]:
     """The leaks of what was seen, and nothing else: quick."""
     looks = (findings.withdrawn, findings.identical, findings.near, findings.moved, findings.groups)
     return tuple(finding for look_for in looks for finding in look_for(seen) if finding.weight == "leak")
 
 
-def judge(seen: Seen, others: tuple[Finding, ...] = ()) -> Audit:
+def assess(seen: Inspected, others: tuple[Finding, ...] = ()) -> Audit:
     """The verdict on what was seen; ``others`` are findings made elsewhere, such as about other folds."""
     manifest, facts, alike = seen.manifest, seen.facts, seen.alike
     table = manifest.table["group"].to_numpy(str)
@@ -150,7 +150,7 @@ def judge(seen: Seen, others: tuple[Finding, ...] = ()) -> Audit:
     )
 
 
-def restrict(seen: Seen, manifest: Manifest) -> Seen | None:
+def restrict(seen: Inspected, manifest: Manifest) -> Inspected | None:
     """What was seen, for another manifest of the same images or some of them; None where it has others."""
     where = {name: index for index, name in enumerate(seen.ids)}
     positions = np.array([where.get(name, -1) for name in manifest.table["id"]], np.int64)
@@ -165,7 +165,7 @@ def restrict(seen: Seen, manifest: Manifest) -> Seen | None:
     moved, kept = _renumbered(alike.moved, alike.identical, identical)
     placement = Placement(alike.placement.turned[kept], alike.placement.down[kept], alike.placement.right[kept])
     links = (of_equal(identical), (near.first, near.second), (moved.first, moved.second))
-    return Seen(
+    return Inspected(
         manifest,
         Facts(facts.table[positions], unreadable),
         replace(
@@ -214,7 +214,7 @@ def shared_test_set(manifest: Manifest, facts: Facts, load: Load, progress: Prog
     )
 
 
-def verdict(manifest: Manifest, progress: Progress) -> list[str]:
+def leak_sentences(manifest: Manifest, progress: Progress) -> list[str]:
     """The leaks of ``manifest`` as :func:`audit` finds them, remembered for the same images, labels and splits.
 
     Simulated images are not compared: their program keeps them apart by construction.
@@ -228,7 +228,7 @@ def verdict(manifest: Manifest, progress: Progress) -> list[str]:
         return [str(sentence) for sentence in kept["leaks"]]
     except (OSError, ValueError, KeyError, TypeError):  # not there or damaged
         pass
-    seen = Seen(manifest, facts, find_alike(facts, progress))
+    seen = Inspected(manifest, facts, find_alike(facts, progress))
     leaks = [finding.sentence for finding in find_leaks(seen)]
     with suppress(OSError):
         write_json(path, {"source": manifest.source, "leaks": leaks})
@@ -258,7 +258,7 @@ def _renumbered(pairs: Pairs, identical: NDArray[np.int64], kept: NDArray[np.int
     return Pairs(first[left], second[left], pairs.score[left]), left
 
 
-def _differing(seen: Seen) -> tuple[float | None, float | None]:
+def _differing(seen: Inspected) -> tuple[float | None, float | None]:
     if not seen.manifest.labelled:
         return None, None
     truth, pairs = seen.truths(), seen.alike.near

@@ -19,7 +19,7 @@ from hybridq.data.images.images import files_of, reporting
 from hybridq.data.images.intensity import levels_of
 from hybridq.data.images.parallel import map_in_order
 from hybridq.data.manifest import Manifest, Progress
-from hybridq.files import whole
+from hybridq.files import atomic_write
 
 VERSION: Final = 2
 """Raised when the same pixels give other facts."""
@@ -217,7 +217,7 @@ def _keep(store: Path, keys: NDArray[np.void], facts: Facts) -> None:
     others, theirs = _read(store)
     other = ~np.isin(others["place"], keys["place"])
     readable = facts.readable
-    with suppress(OSError), whole(store) as partial_file:
+    with suppress(OSError), atomic_write(store) as partial_file:
         np.savez(
             partial_file,
             keys=np.concatenate([keys[readable], others[other]]),

@@ -50,7 +50,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Inspected:
     """A manifest with what is known of its images, in the order of its table."""
 
     manifest: Manifest
@@ -72,7 +72,7 @@ class Seen:
         return self.manifest.table["label"].to_numpy(np.int64)
 
 
-def identical(seen: Seen) -> Iterator[Finding]:
+def identical(seen: Inspected) -> Iterator[Finding]:
     """Groups of images with the same decoded pixels."""
     split, number = seen.split, seen.alike.identical
     first, second = of_equal(number)
@@ -100,7 +100,7 @@ def identical(seen: Seen) -> Iterator[Finding]:
     )
 
 
-def near(seen: Seen) -> Iterator[Finding]:
+def near(seen: Inspected) -> Iterator[Finding]:
     """Near duplicates: across splits a leak."""
     alike = seen.alike
     yield from _pairs(
@@ -113,7 +113,7 @@ def near(seen: Seen) -> Iterator[Finding]:
     )
 
 
-def moved(seen: Seen) -> Iterator[Finding]:
+def moved(seen: Inspected) -> Iterator[Finding]:
     """Turned, mirrored, shifted or recoloured copies: across splits a leak, else augmentation, usually."""
     alike = seen.alike
     what = [f"{alike.placement.describe(i)}; texture correlates {s:.3f}" for i, s in enumerate(alike.moved.score)]
@@ -122,7 +122,7 @@ def moved(seen: Seen) -> Iterator[Finding]:
     )
 
 
-def groups(seen: Seen) -> Iterator[Finding]:
+def groups(seen: Inspected) -> Iterator[Finding]:
     """Groups (patients, where they are known) with images in several splits."""
     table = seen.manifest.table[seen.manifest.table["group"] != ""]
     splits = table.groupby("group")["split"].nunique()
@@ -142,14 +142,14 @@ def groups(seen: Seen) -> Iterator[Finding]:
     )
 
 
-def withdrawn(seen: Seen) -> Iterator[Finding]:
+def withdrawn(seen: Inspected) -> Iterator[Finding]:
     """Splits of which it is recorded that they leak, in a way that the images do not show by themselves."""
     sentence = why_withdrawn(seen.manifest.table)
     if sentence is not None:
         yield Finding("leak", "withdrawn splits", sentence, int((seen.split == "test").sum()))
 
 
-def conflicts(seen: Seen) -> Iterator[Finding]:
+def conflicts(seen: Inspected) -> Iterator[Finding]:
     """The same image, or almost, under two labels."""
     if not seen.manifest.labelled:
         return
@@ -177,7 +177,7 @@ def conflicts(seen: Seen) -> Iterator[Finding]:
             )
 
 
-def plain(seen: Seen) -> Iterator[Finding]:
+def plain(seen: Inspected) -> Iterator[Finding]:
     """For each class: how many held-out images correlate plainly above 0.95 with a training image of their class."""
     if not seen.manifest.labelled or seen.manifest.targets is not None:
         return
@@ -205,7 +205,7 @@ def plain(seen: Seen) -> Iterator[Finding]:
             )
 
 
-def pixels(seen: Seen) -> Iterator[Finding]:
+def pixels(seen: Inspected) -> Iterator[Finding]:
     """Unreadable and constant images, sizes, outliers of intensity."""
     facts, ids = seen.facts, seen.ids
     if facts.unreadable:
@@ -289,7 +289,9 @@ def classes(balance: Balance | None) -> Iterator[Finding]:
         )
 
 
-def _pairs(seen: Seen, pairs: Pairs, what: list[str], name: str, described: str, within: Weight) -> Iterator[Finding]:
+def _pairs(
+    seen: Inspected, pairs: Pairs, what: list[str], name: str, described: str, within: Weight
+) -> Iterator[Finding]:
     split = seen.split
     across = split[pairs.first] != split[pairs.second]
     for chosen, where in ((across, "across splits"), (~across, "within a split")):
@@ -333,12 +335,12 @@ def _by_splits(split: NDArray[np.str_], pairs: Pairs) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in pd.Series(names).value_counts().items())
 
 
-def _examples(seen: Seen, pairs: Pairs, what: str) -> tuple[Example, ...]:
+def _examples(seen: Inspected, pairs: Pairs, what: str) -> tuple[Example, ...]:
     chosen = range(min(SHOWN, len(pairs)))
     return tuple(Example(seen.ids[pairs.first[i]], seen.ids[pairs.second[i]], what) for i in chosen)
 
 
-def _outliers(seen: Seen) -> NDArray[np.int64]:
+def _outliers(seen: Inspected) -> NDArray[np.int64]:
     mean, truth, readable = seen.facts["mean"], seen.truths(), seen.facts.readable
     far = np.zeros(len(mean), bool)
     for value in np.unique(truth):

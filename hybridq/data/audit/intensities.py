@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridq.data.audit.findings import SHOWN, Example, Finding, Seen
+from hybridq.data.audit.findings import SHOWN, Example, Finding, Inspected
 from hybridq.data.audit.shortcuts import APART
 from hybridq.data.images.intensity import choose_range, describe, measure
 
@@ -18,7 +18,7 @@ DARKER: Final = 8
 """By this factor of the brightest level: three bits."""
 
 
-def in_use(seen: Seen) -> Iterator[Finding]:
+def in_use(seen: Inspected) -> Iterator[Finding]:
     """What training images of 16 bits use of their scale, and what becomes of it."""
     if not (seen.facts["bits"] == 16).any():
         return
@@ -30,7 +30,7 @@ def in_use(seen: Seen) -> Iterator[Finding]:
     yield Finding("note", "intensity range", f"Intensities of the training images: {said} (data.range).", len(rows))
 
 
-def mixed(seen: Seen) -> Iterator[Finding]:
+def mixed(seen: Inspected) -> Iterator[Finding]:
     """Images of 8 and 16 bits, shown with and without a window, or of which some use far less of the scale.
 
     Each is a shortcut where it goes with the class.
@@ -56,7 +56,9 @@ def mixed(seen: Seen) -> Iterator[Finding]:
         )
 
 
-def _mixed(seen: Seen, among: NDArray[np.bool_], some: NDArray[np.bool_], kind: str, said: str) -> Iterator[Finding]:
+def _mixed(
+    seen: Inspected, among: NDArray[np.bool_], some: NDArray[np.bool_], kind: str, said: str
+) -> Iterator[Finding]:
     chosen = np.flatnonzero(among & some)
     if not len(chosen) or len(chosen) == among.sum():
         return
@@ -73,7 +75,7 @@ def _mixed(seen: Seen, among: NDArray[np.bool_], some: NDArray[np.bool_], kind: 
     )
 
 
-def _shares(seen: Seen, among: NDArray[np.bool_], some: NDArray[np.bool_]) -> dict[str, float]:
+def _shares(seen: Inspected, among: NDArray[np.bool_], some: NDArray[np.bool_]) -> dict[str, float]:
     """Of each class that has images ``among``."""
     if not seen.manifest.labelled or seen.manifest.targets is not None:
         return {}

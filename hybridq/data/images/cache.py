@@ -29,7 +29,7 @@ from hybridq.data.images.images import Images, all_readable, files_of, reporting
 from hybridq.data.images.parallel import map_in_order
 from hybridq.data.manifest import Manifest, Progress
 from hybridq.errors import UserError
-from hybridq.files import whole
+from hybridq.files import atomic_write
 
 CACHE_DIR: Final = "HYBRIDQ_CACHE_DIR"
 """Environment variable that names the folder of what can be computed again."""
@@ -110,7 +110,7 @@ def _unchanged(folder: Path, files: list[File], facts: NDArray[np.void]) -> bool
         return False
     if len(touched):
         facts["modified_ns"] = modified
-        with suppress(OSError), whole(folder / FACTS) as unfinished:  # someone else's cache may be read-only
+        with suppress(OSError), atomic_write(folder / FACTS) as unfinished:  # someone else's cache may be read-only
             np.save(unfinished, facts)
     return True
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hybridq.figures.decisions import reliability, risk_by_coverage
 from hybridq.figures.evaluations import backend_label
 from hybridq.figures.style import Drawn, colour, css_name
-from hybridq.results.evaluation import SavedEvaluation
+from hybridq.results.evaluation import Evaluation
 from hybridq.statistics.calibration import Calibration, calibration
 from hybridq.statistics.operating_point import OperatingPoint, Rule, is_binary, operating_point
 from hybridq.statistics.risk_coverage import RiskCoverage, confidence_of, risk_coverage
@@ -21,7 +21,7 @@ KEPT = (1.0, 0.9, 0.8, 0.5)
 class Decisions:
     """Of the evaluations of one set of samples whose q was not replaced."""
 
-    evaluations: list[SavedEvaluation]
+    evaluations: list[Evaluation]
     colours: dict[str, str]
     """Of each backend."""
     point: OperatingPoint | None
@@ -37,8 +37,8 @@ class Decisions:
 
 
 def decisions(
-    evaluations: Sequence[SavedEvaluation],
-    validation: dict[str, SavedEvaluation],
+    evaluations: Sequence[Evaluation],
+    validation: dict[str, Evaluation],
     classes: Sequence[str],
     rule: Rule,
     name: str,
@@ -83,7 +83,7 @@ def decisions(
     )
 
 
-def _curve(evaluation: SavedEvaluation, threshold: float | None, seed: int) -> RiskCoverage:
+def _curve(evaluation: Evaluation, threshold: float | None, seed: int) -> RiskCoverage:
     """Of the decisions at the threshold where there is one, else of the most probable classes."""
     probabilities = evaluation.probabilities
     decided = probabilities.argmax(axis=1) if threshold is None else probabilities[:, 1] >= threshold

@@ -12,7 +12,7 @@ import pandas as pd
 from hybridq.errors import UserError
 from hybridq.figures.mitigation import mitigation_figure
 from hybridq.figures.style import Drawn
-from hybridq.run_folder import Run
+from hybridq.run_folder import RunFolder
 
 _LIMITED: Final = ("flips", "auc", "auc_change", "auc_gain")
 COLUMNS: Final = (
@@ -53,7 +53,7 @@ class Mitigated:
         return min(self.rows, key=lambda row: float(row["rms"]))
 
 
-def mitigations(run: Run) -> list[Mitigated]:
+def mitigations(run: RunFolder) -> list[Mitigated]:
     """Of a run, by backend; empty where there is none. Raises :class:`UserError` naming a damaged file."""
     tables = sorted((run.folder / "mitigation").glob("[!.]*/mitigation.csv"))
     return [_mitigated(path, number) for number, path in enumerate(tables)]

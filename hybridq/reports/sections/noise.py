@@ -12,7 +12,7 @@ import pandas as pd
 from hybridq.errors import UserError
 from hybridq.figures.noise_run import NOISELESS, auc_by_strength, auc_change_map
 from hybridq.figures.style import Drawn
-from hybridq.run_folder import Run
+from hybridq.run_folder import RunFolder
 from hybridq.statistics.intervals import signed
 
 SOURCE_TITLES: Final = {
@@ -62,7 +62,7 @@ class NoiseResults:
         return _figures(self.plain)
 
 
-def noise_results(run: Run) -> NoiseResults | None:
+def noise_results(run: RunFolder) -> NoiseResults | None:
     """What the run's noise study found; None where there was none. Raises :class:`UserError` naming a damaged file."""
     folder = run.folder / "noise"
     if not (folder / "noise.csv").is_file():

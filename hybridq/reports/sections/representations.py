@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hybridq.errors import UserError
 from hybridq.figures.embeddings import embedding_maps, tsne_maps
 from hybridq.figures.style import inline_svg
-from hybridq.results.evaluation import SavedEvaluation
+from hybridq.results.evaluation import Evaluation
 from hybridq.statistics.metrics import IntArray
 
 TITLES = {"h": "h, features", "q": "q, circuit or its stand-in", "fused": "h̃, fused"}
@@ -50,7 +50,7 @@ class Representation:
     """Side of the explained maps."""
 
 
-def representation(evaluation: SavedEvaluation, classes: Sequence[str], name: str, seed: int) -> Representation:
+def representation(evaluation: Evaluation, classes: Sequence[str], name: str, seed: int) -> Representation:
     """What the files of ``evaluation`` hold; ``name`` is unique on the page, ``seed`` that of the run.
 
     Evaluations that have no such files give an empty one. Raises :class:`UserError` naming a file that is damaged.
@@ -68,7 +68,7 @@ def representation(evaluation: SavedEvaluation, classes: Sequence[str], name: st
     )
 
 
-def _maps(evaluation: SavedEvaluation, classes: Sequence[str], name: str, seed: int) -> tuple[Markup | None, str]:
+def _maps(evaluation: Evaluation, classes: Sequence[str], name: str, seed: int) -> tuple[Markup | None, str]:
     path = evaluation.folder / "features.npz"
     if not path.is_file() or len(evaluation.ids) < 4:
         return None, ""

@@ -17,9 +17,9 @@ from hybridq.figures.style import Drawn, colour, css_name
 from hybridq.reports.sections.decisions import Decisions, decisions
 from hybridq.reports.sections.representations import Representation, representation
 from hybridq.reports.sections.tasks import View, view_of
-from hybridq.results.comparison import Comparison, ErrorParts, compare, device_sentences, root
-from hybridq.results.evaluation import SavedEvaluation, read_evaluations, sampling
-from hybridq.run_folder import Run
+from hybridq.results.comparison import Comparison, ErrorParts, compare, device_sentences, signed_sqrt
+from hybridq.results.evaluation import Evaluation, read_evaluations, sampling
+from hybridq.run_folder import RunFolder
 from hybridq.statistics.operating_point import Rule, validations
 
 CLASSICAL_SHARE = 0.01
@@ -32,7 +32,7 @@ class Results:
 
     title: str
     note: str
-    evaluations: list[SavedEvaluation]
+    evaluations: list[Evaluation]
     colours: list[str]
     comparison: Comparison | None
     """None where only one backend was evaluated."""
@@ -59,12 +59,12 @@ class Device:
     cost: str
 
 
-def view(run: Run) -> View:
+def view(run: RunFolder) -> View:
     """How the run's task is shown."""
     return view_of(run.task(), run.classes())
 
 
-def results(run: Run, rule: Rule) -> list[Results]:
+def results(run: RunFolder, rule: Rule) -> list[Results]:
     """The evaluations of the run, those of the same samples together: the run's own data first, and of it the test
     images, the largest set. ``rule`` chooses the operating point.
 
@@ -72,7 +72,7 @@ def results(run: Run, rule: Rule) -> list[Results]:
     result of their own where there is another.
     """
     found = read_evaluations(run.folder)
-    together: dict[tuple[str | None, frozenset[str]], list[SavedEvaluation]] = {}
+    together: dict[tuple[str | None, frozenset[str]], list[Evaluation]] = {}
     for evaluation in found:
         together.setdefault((evaluation.source, frozenset(evaluation.ids)), []).append(evaluation)
     sets = sorted(map(_latest, together.values()), key=_place)
@@ -81,22 +81,22 @@ def results(run: Run, rule: Rule) -> list[Results]:
     return [_results(run, evaluations, of_validation, rule, f"set{number}") for number, evaluations in enumerate(shown)]
 
 
-def _place(evaluations: Sequence[SavedEvaluation]) -> tuple[str, bool, int]:
+def _place(evaluations: Sequence[Evaluation]) -> tuple[str, bool, int]:
     first = evaluations[0]
     return first.source or "", first.record["split"] != "test", -len(first.ids)
 
 
-def _of_validation(evaluation: SavedEvaluation) -> bool:
+def _of_validation(evaluation: Evaluation) -> bool:
     return evaluation.source is None and evaluation.record["split"] == "validation"
 
 
-def _latest(evaluations: Sequence[SavedEvaluation]) -> list[SavedEvaluation]:
+def _latest(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     """Of evaluations of one name (calibrations of two days, say) the one that finished last, in the order given."""
     last = {e.backend: e for e in sorted(evaluations, key=lambda e: str(e.record.get("finished", "")))}
     return [e for e in evaluations if last[e.backend] is e]
 
 
-def _devices(evaluations: Sequence[SavedEvaluation], comparison: Comparison | None) -> list[Device]:
+def _devices(evaluations: Sequence[Evaluation], comparison: Comparison | None) -> list[Device]:
     parts = {b.backend: b.error_parts for b in comparison.backends} if comparison else {}
     found = []
     for e in evaluations:
@@ -126,7 +126,7 @@ def _cost(record: dict[str, Any]) -> str:
 
 
 def _results(
-    run: Run, evaluations: list[SavedEvaluation], validation: dict[str, SavedEvaluation], rule: Rule, name: str
+    run: RunFolder, evaluations: list[Evaluation], validation: dict[str, Evaluation], rule: Rule, name: str
 ) -> Results:
     first, classes, seed = evaluations[0], run.classes(), run.experiment().seed
     split, selection = first.record["split"], first.record["selection"]
@@ -188,7 +188,7 @@ def _results(
     )
 
 
-def training_figure(run: Run, training: dict[str, Any]) -> Drawn | None:
+def training_figure(run: RunFolder, training: dict[str, Any]) -> Drawn | None:
     """The training curves; None where no history was written."""
     history = _history(run)
     if history is None:
@@ -203,7 +203,7 @@ def training_figure(run: Run, training: dict[str, Any]) -> Drawn | None:
     return Drawn.of(drawing, "training", caption, alt)
 
 
-def quantum_share(run: Run) -> float | None:
+def quantum_share(run: RunFolder) -> float | None:
     """The last recorded share of the quantum branch in the fused features' variation; None where not recorded."""
     history = _history(run)
     if history is None or "quantum_share" not in history.columns:
@@ -212,7 +212,7 @@ def quantum_share(run: Run) -> float | None:
     return float(recorded.iloc[-1]) if len(recorded) else None
 
 
-def circuit_image(run: Run) -> str | None:
+def circuit_image(run: RunFolder) -> str | None:
     """circuit.png as a data URI; None where the run has no circuit."""
     path = run.folder / "circuit.png"
     if not path.is_file():
@@ -220,12 +220,12 @@ def circuit_image(run: Run) -> str | None:
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
 
 
-def optional(run: Run, name: str) -> Any:
+def optional(run: RunFolder, name: str) -> Any:
     """The content of a JSON file of the run, or None where it was not written."""
     return run.read_json(name) if (run.folder / name).is_file() else None
 
 
-def split_counts(run: Run, data: dict[str, Any]) -> list[dict[str, Any]]:
+def split_counts(run: RunFolder, data: dict[str, Any]) -> list[dict[str, Any]]:
     """Rows of the data table: split, images of each class, all images, groups (None where groups are unknown)."""
     splits = run.read_splits()
     rows = []
@@ -244,7 +244,7 @@ def split_counts(run: Run, data: dict[str, Any]) -> list[dict[str, Any]]:
 
 def root_mean_square(square: float | None) -> str:
     """The root of a mean square, four decimals, with the sign of the square; a dash for None."""
-    value = root(square)
+    value = signed_sqrt(square)
     return "–" if value is None else f"{value:.4f}".replace("-", "−")
 
 
@@ -257,7 +257,7 @@ def moment(iso: str) -> str:
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def record_rows(evaluations: Sequence[SavedEvaluation]) -> list[tuple[str, list[str]]]:
+def record_rows(evaluations: Sequence[Evaluation]) -> list[tuple[str, list[str]]]:
     """What ran where: title and a cell for each evaluation; rows that nothing fills are left out."""
     rows: list[tuple[str, Callable[[dict[str, Any]], Any]]] = [
         ("What it is", lambda r: f"{r['kind']}{'' if r['simulated'] else ' (a real quantum device)'}"),
@@ -288,7 +288,7 @@ def as_json(content: Any) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False)
 
 
-def _history(run: Run) -> pd.DataFrame | None:
+def _history(run: RunFolder) -> pd.DataFrame | None:
     return pd.read_csv(run.history) if run.history.is_file() else None
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from hybridq.figures.spectrum import read_spectrum, spectrum_figure, strength_by_order
 from hybridq.figures.style import Drawn
-from hybridq.run_folder import Run
+from hybridq.run_folder import RunFolder
 
 
-def spectrum_drawn(run: Run) -> Drawn | None:
+def spectrum_drawn(run: RunFolder) -> Drawn | None:
     """From surrogate/spectrum.csv of a run; None where it has none. Raises :class:`UserError` where it is damaged."""
     path = run.folder / "surrogate" / "spectrum.csv"
     if not path.is_file():

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from hybridq.figures import evaluations as figures
 from hybridq.figures.labels import label_metric
-from hybridq.results.evaluation import SavedEvaluation
+from hybridq.results.evaluation import Evaluation
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class View:
     """Under the table of splits; empty where it explains itself."""
     title: str
     """Above the details."""
-    details: Callable[[Sequence[SavedEvaluation], Sequence[str]], list[Detail]]
+    details: Callable[[Sequence[Evaluation], Sequence[str]], list[Detail]]
 
 
 def view_of(task: str, classes: Sequence[str]) -> View:
@@ -84,14 +84,14 @@ def _graded(view: View) -> View:
     )
 
 
-def _confusions(evaluations: Sequence[SavedEvaluation], classes: Sequence[str]) -> list[Detail]:
+def _confusions(evaluations: Sequence[Evaluation], classes: Sequence[str]) -> list[Detail]:
     return [
         Detail(figures.confusion(e, classes, i), f"confusion{i}", "", _confusion_alt(e, classes))
         for i, e in enumerate(evaluations)
     ]
 
 
-def _confusion_alt(evaluation: SavedEvaluation, classes: Sequence[str]) -> str:
+def _confusion_alt(evaluation: Evaluation, classes: Sequence[str]) -> str:
     cells = [
         f"{count} of true {true} as {predicted}"
         for true, row in zip(classes, evaluation.metrics["confusion"], strict=True)
@@ -101,7 +101,7 @@ def _confusion_alt(evaluation: SavedEvaluation, classes: Sequence[str]) -> str:
     return f"Confusion matrix of {figures.backend_label(evaluation)}: {', '.join(cells)}."
 
 
-def _labels(evaluations: Sequence[SavedEvaluation], classes: Sequence[str]) -> list[Detail]:
+def _labels(evaluations: Sequence[Evaluation], classes: Sequence[str]) -> list[Detail]:
     drawn = (
         ("auc", "AUC of each label; 0.5 is chance."),
         ("average_precision", "Average precision of each label; the short line is the share of positives, chance."),

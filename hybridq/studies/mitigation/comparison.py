@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridq.statistics.bootstrap import RESAMPLES, draw, group_codes, weighted_auc
-from hybridq.statistics.intervals import Interval, interval_about, middle, wilson
+from hybridq.statistics.intervals import Interval, interval_about, percentile_interval, wilson
 from hybridq.statistics.metrics import FloatArray, IntArray
 from hybridq.statistics.tasks import Task
 from hybridq.studies.mitigation.methods import NONE, Method
@@ -52,7 +52,7 @@ class Comparison:
     def flips(self, method: Method) -> Interval:
         """Share of images that are decided otherwise than without noise, mean of the repetitions."""
         value = float(np.mean(self._differs[method]))
-        limits = middle(self._resampled_flips[method]) or wilson(value, len(self._truth))
+        limits = percentile_interval(self._resampled_flips[method]) or wilson(value, len(self._truth))
         return interval_about(value, *limits, "bootstrap")
 
     def auc_change(self, method: Method) -> Interval:
@@ -88,7 +88,7 @@ class Comparison:
         self._resampled_flips = {method: np.concatenate(pieces) for method, pieces in flips.items()}
 
     def _interval(self, value: float, resampled: FloatArray, method: Method, reference: FloatArray) -> Interval:
-        limits = middle(resampled[np.isfinite(resampled)])
+        limits = percentile_interval(resampled[np.isfinite(resampled)])
         if limits is not None:
             return interval_about(value, *limits, "bootstrap")
         # Where nothing changes in any resample, the task knows how large a change could hide among so many images.

@@ -15,11 +15,11 @@ import pandas as pd
 from hybridq.errors import UserError
 from hybridq.evaluation.evaluate import circuit_of, compute_angles
 from hybridq.evaluation.images import Progress
-from hybridq.files import whole, write_json
+from hybridq.files import atomic_write, write_json
 from hybridq.models.objectives import objective_of
-from hybridq.results.evaluation import SavedEvaluation, read_evaluations
+from hybridq.results.evaluation import Evaluation, read_evaluations
 from hybridq.results.selection import Selection, folder_name, key_of
-from hybridq.run_folder import Run
+from hybridq.run_folder import RunFolder
 from hybridq.statistics.metrics import FloatArray
 from hybridq.studies.mitigation.learned import fit_correction
 from hybridq.studies.mitigation.methods import NONE, Method
@@ -30,7 +30,7 @@ from hybridq.studies.mitigation.tables import RECORD, TABLE, table_of
 LEARNED = Method(learned=True)
 
 
-def mitigate_saved(run: Run, backend: str, *, split: str, progress: Progress) -> Path:
+def mitigate_saved(run: RunFolder, backend: str, *, split: str, progress: Progress) -> Path:
     """Correct the evaluation of ``split`` by what is learned from that of training images, both of ``backend``.
 
     ``backend`` is the name in the results, written out. Writes the same files as
@@ -91,12 +91,12 @@ def mitigate_saved(run: Run, backend: str, *, split: str, progress: Progress) ->
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     write_json(folder / RECORD, record)
-    with whole(folder / TABLE) as partial:
+    with atomic_write(folder / TABLE) as partial:
         table.to_csv(partial, index=False)
     return folder
 
 
-def _of(run: Run, evaluations: list[SavedEvaluation], backend: str, split: str, advice: str = "") -> SavedEvaluation:
+def _of(run: RunFolder, evaluations: list[Evaluation], backend: str, split: str, advice: str = "") -> Evaluation:
     """The evaluation of a split; of several the one with most images."""
     found = [evaluation for evaluation in evaluations if evaluation.record["split"] == split]
     if not found:
@@ -107,7 +107,7 @@ def _of(run: Run, evaluations: list[SavedEvaluation], backend: str, split: str, 
     return max(found, key=lambda evaluation: len(evaluation.ids))
 
 
-def _selection(run: Run, evaluation: SavedEvaluation) -> Selection:
+def _selection(run: RunFolder, evaluation: Evaluation) -> Selection:
     rows = run.read_splits().set_index("id", drop=False).loc[list(evaluation.ids)].reset_index(drop=True)
     record = evaluation.record
     return Selection(record["split"], record["selection"], rows, run.task(), run.classes())

@@ -12,7 +12,7 @@ from backends.contract import CircuitProgram
 from hybridq.models.build import load_model
 from hybridq.models.objectives import objective_of
 from hybridq.quantum.engine import compile_program
-from hybridq.run_folder import Run
+from hybridq.run_folder import RunFolder
 from hybridq.statistics.metrics import FloatArray
 
 
@@ -22,7 +22,7 @@ def noiseless_values(program: CircuitProgram, angles: FloatArray, weights: Float
         return compile_program(program)(torch.from_numpy(angles), torch.from_numpy(weights)).numpy()
 
 
-def decision(run: Run, features: NDArray[np.float32]) -> Callable[[FloatArray], FloatArray]:
+def decision(run: RunFolder, features: NDArray[np.float32]) -> Callable[[FloatArray], FloatArray]:
     """Probabilities (N, C) from ⟨Z⟩ (N, Q) of the images with these features (N, d)."""
     model, objective, h = load_model(run), objective_of(run.task()), torch.from_numpy(features)
 

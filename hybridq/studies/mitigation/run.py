@@ -25,11 +25,11 @@ from backends.record import versions
 from hybridq.errors import UserError
 from hybridq.evaluation.evaluate import circuit_of, compute_angles
 from hybridq.evaluation.images import Progress, locate
-from hybridq.files import check_folder, whole, write_json
+from hybridq.files import atomic_write, check_folder, write_json
 from hybridq.models.objectives import objective_of
 from hybridq.quantum.engine.noisy.program import MAX_QUBITS
 from hybridq.results.selection import Selection, choose_images, folder_name, key_of, weights_digest
-from hybridq.run_folder import Run
+from hybridq.run_folder import RunFolder
 from hybridq.statistics.metrics import FloatArray
 from hybridq.statistics.tasks import task_named
 from hybridq.studies.mitigation.device import SimulatedDevice
@@ -48,7 +48,7 @@ REPETITIONS: Final = 20
 class Mitigation:
     """A study that is ready to run."""
 
-    run: Run
+    run: RunFolder
     backend: Backend
     program: CircuitProgram
     selection: Selection
@@ -64,7 +64,7 @@ class Mitigation:
 
 
 def plan_mitigation(
-    run: Run,
+    run: RunFolder,
     backend_name: str,
     *,
     split: str = "test",
@@ -164,12 +164,12 @@ def mitigate(plan: Mitigation, *, progress: Progress) -> Path:
         "seconds": round(time.perf_counter() - started, 2),
     }
     write_json(plan.folder / RECORD, record)
-    with whole(plan.folder / TABLE) as partial_table:
+    with atomic_write(plan.folder / TABLE) as partial_table:
         table.to_csv(partial_table, index=False)
     return plan.folder
 
 
-def _draw(run: Run, count: int) -> Selection:
+def _draw(run: RunFolder, count: int) -> Selection:
     """Training images, drawn with the run's seed without a look at their labels."""
     splits = run.read_splits()
     rows = splits[splits["split"] == "train"]
@@ -186,7 +186,7 @@ def _kept(folder: Path, name: str, compute: Callable[[], FloatArray]) -> FloatAr
     path = folder / f"{name}.npy"
     if not path.is_file():
         values = compute()
-        with whole(path) as unfinished:
+        with atomic_write(path) as unfinished:
             np.save(unfinished, values)
     return np.asarray(np.load(path), dtype=np.float64)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from hybridq.files import whole, write_text
+from hybridq.files import atomic_write, write_text
 from hybridq.studies.models.paired_tests import PairedTest
 from hybridq.studies.models.tables import Part, SettingTable, frame, single_seeds
 
@@ -42,7 +42,7 @@ _LATEX = {
 def write_tables(tables: Sequence[SettingTable], tests: Sequence[PairedTest], name: str, folder: Path) -> None:
     """table.csv, single_seeds.csv, table.md and table.tex, each whole or not at all."""
     for content, file in ((frame(tables), "table.csv"), (single_seeds(tests), "single_seeds.csv")):
-        with whole(folder / file) as partial:
+        with atomic_write(folder / file) as partial:
             content.to_csv(partial, index=False)
     write_text(folder / "table.md", markdown(tables, name))
     write_text(folder / "table.tex", latex(tables, name))

@@ -14,7 +14,7 @@ from filelock import FileLock
 from hybridq.config import dump_experiment, parse_experiment
 from hybridq.errors import UserError, WritingError
 from hybridq.files import check_folder, make_folder, write_text
-from hybridq.run_folder import Run, cores
+from hybridq.run_folder import RunFolder, cores
 from hybridq.studies.models.config import CHOSEN, Cell, Study
 
 Report = Callable[[str, str | None], None]
@@ -38,7 +38,7 @@ def pending(study: Study, cells: Sequence[Cell], root: Path) -> list[Cell]:
 def pending_encoders(cells: Sequence[Cell], root: Path) -> list[Cell]:
     """The shared encoders of these cells that are not trained yet; they come first."""
     encoders = {cell.encoder.name: cell.encoder for cell in cells if cell.encoder is not None}
-    return [encoder for encoder in encoders.values() if not Run(root / encoder.name).finished]
+    return [encoder for encoder in encoders.values() if not RunFolder(root / encoder.name).finished]
 
 
 def is_finished(study: Study, cell: Cell, root: Path) -> bool:
@@ -84,7 +84,7 @@ def run_study(
         check_folder(root)
     encoders = pending_encoders(waiting, root)
     for cell in (*encoders, *waiting):
-        check_same(Run(root / cell.name), cell)
+        check_same(RunFolder(root / cell.name), cell)
     failed = {}
     with engine(address):
         workers = None if address else jobs or max(1, cores() // study.threads)
@@ -141,20 +141,20 @@ def run_cell(
     return name, None
 
 
-def check_same(run: Run, cell: Cell) -> None:
+def check_same(run: RunFolder, cell: Cell) -> None:
     """Raise :class:`UserError` where the folder holds a run with another configuration than the cell's."""
     if run.config.exists() and run.experiment() != cell.experiment:
         raise UserError(f"{run.folder}: holds a run with another configuration; choose another name of the study")
 
 
-def _trained(configuration: str, folder: Path, allow_leaks: bool) -> Run:
+def _trained(configuration: str, folder: Path, allow_leaks: bool) -> RunFolder:
     from hybridq.training.train import train
 
     experiment = parse_experiment(configuration)
     return train(experiment, folder, announce=_quiet, progress=_quiet, allow_leaks=allow_leaks)
 
 
-def _evaluate(run: Run, backends: Sequence[str], split: str, interventions: Sequence[str]) -> None:
+def _evaluate(run: RunFolder, backends: Sequence[str], split: str, interventions: Sequence[str]) -> None:
     from hybridq.evaluation.evaluate import evaluate, plan_evaluation
     from hybridq.models.build import has_circuit
 

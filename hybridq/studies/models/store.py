@@ -17,9 +17,9 @@ import pandas as pd
 
 from backends.names import parse_name
 from hybridq.errors import UserError
-from hybridq.files import whole
-from hybridq.results.evaluation import SavedEvaluation, read_evaluations
-from hybridq.run_folder import Run
+from hybridq.files import atomic_write
+from hybridq.results.evaluation import Evaluation, read_evaluations
+from hybridq.run_folder import RunFolder
 from hybridq.studies.models.config import Cell, Study, with_replaced_q
 from hybridq.studies.models.run import check_same, failures, is_finished
 
@@ -46,7 +46,7 @@ class Results:
         _csv(self.cells, folder / "cells.csv")
         _csv(self.history, folder / "history.csv")
         for data, table in self.predictions.items():
-            with whole(folder / "predictions" / f"{data}.parquet") as partial:
+            with atomic_write(folder / "predictions" / f"{data}.parquet") as partial:
                 table.to_parquet(partial, index=False, compression="zstd")
 
     def rounded(self, digits: int) -> Results:
@@ -76,7 +76,7 @@ def collect(study: Study, cells: Sequence[Cell], root: Path, *, progress: Progre
     histories: list[pd.DataFrame] = []
     missing = []
     for done, cell in enumerate(cells, 1):
-        run = Run(root / cell.name)
+        run = RunFolder(root / cell.name)
         check_same(run, cell)
         found = list(_evaluations(study, cell, run)) if is_finished(study, cell, root) else []
         kinds = {backend: evaluation.kind for _, model, backend, evaluation in found if model == cell.model}
@@ -138,14 +138,14 @@ def _names(study: Study, cell: Cell) -> list[str]:
     return [cell.name, *(with_replaced_q(cell.name, by) for by in replaced)]
 
 
-def _evaluations(study: Study, cell: Cell, run: Run) -> Iterator[tuple[str, str, str, SavedEvaluation]]:
+def _evaluations(study: Study, cell: Cell, run: RunFolder) -> Iterator[tuple[str, str, str, Evaluation]]:
     """Cell, model and backend of each evaluation of all images of the study's split; of several the newest.
 
     One with q replaced is a model of its own. With q at its training mean nothing depends on the backend: it stands
     beside each of them.
     """
     wanted = [parse_name(name).canonical for name in study.backends]
-    newest: dict[tuple[str, str | None], SavedEvaluation] = {}
+    newest: dict[tuple[str, str | None], Evaluation] = {}
     for evaluation in read_evaluations(run.folder):
         record, by, name = evaluation.record, None, evaluation.backend
         if evaluation.intervention is not None:
@@ -164,7 +164,7 @@ def _evaluations(study: Study, cell: Cell, run: Run) -> Iterator[tuple[str, str,
                 yield with_replaced_q(cell.name, by), with_replaced_q(cell.model, by), beside, evaluation
 
 
-def _row(cell: Cell, run: Run, evaluation: SavedEvaluation) -> dict[str, Any]:
+def _row(cell: Cell, run: RunFolder, evaluation: Evaluation) -> dict[str, Any]:
     model, training, metrics = run.read_json("model.json"), run.read_json("training.json"), evaluation.metrics
     history = pd.read_csv(run.history)
     row = {
@@ -190,7 +190,7 @@ def _row(cell: Cell, run: Run, evaluation: SavedEvaluation) -> dict[str, Any]:
     return row
 
 
-def _predictions(evaluation: SavedEvaluation) -> pd.DataFrame:
+def _predictions(evaluation: Evaluation) -> pd.DataFrame:
     file = evaluation.folder / "predictions.csv"
     return pd.read_csv(file, dtype={"id": str, "group": str}, keep_default_na=False, float_precision="round_trip")
 
@@ -201,5 +201,5 @@ def _compact(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _csv(table: pd.DataFrame, path: Path) -> None:
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         table.to_csv(partial, index=False)

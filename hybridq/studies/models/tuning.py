@@ -19,8 +19,8 @@ from filelock import FileLock
 
 from hybridq.config import Experiment, dump_experiment, parse_experiment
 from hybridq.errors import UserError
-from hybridq.files import make_folder, whole, write_text
-from hybridq.run_folder import Run, cores
+from hybridq.files import atomic_write, make_folder, write_text
+from hybridq.run_folder import RunFolder, cores
 from hybridq.studies.models.config import CHOSEN, Cell, Choice, Overrides, Study, Tuning
 from hybridq.studies.models.run import check_same, engine, pending_encoders, run_cell
 
@@ -86,7 +86,7 @@ def tune(
     workers = jobs or max(1, cores() // study.threads)
     encoders = pending_encoders(cells, root)
     for cell in encoders:
-        check_same(Run(root / cell.name), cell)
+        check_same(RunFolder(root / cell.name), cell)
     place = str(root.resolve())
     # A model's next trial depends on its last: models take turns, so that the processes seldom wait for each other.
     turns = [task for turn in range(max(missing.values())) for task in tasks if turn < missing[task.name]]
@@ -132,7 +132,7 @@ def run_trial(task: Task, root: str) -> tuple[str, float | None]:
         search.sampler = TPESampler(seed=number)
         trial = search.ask()
         experiment = _experiment(task, trial, name)
-        run = Run(folder / name)
+        run = RunFolder(folder / name)
         if run.config.exists() and run.experiment() != experiment:
             shutil.rmtree(run.folder)
         try:
@@ -231,7 +231,7 @@ def _write(tasks: Sequence[Task], root: Path) -> Path:
             raise UserError(f"{task.name}: every trial failed, the first since {ended[0].user_attrs['reason']}")
         best = max(with_value, key=lambda trial: trial.value or 0.0)
         chosen.setdefault(task.model, {})[task.data] = dict(best.params)
-    with whole(root / TRIALS) as unfinished:
+    with atomic_write(root / TRIALS) as unfinished:
         pd.DataFrame(rows).to_csv(unfinished, index=False)
     tuning = tasks[0].tuning
     content = {"objective": OBJECTIVE, "trials": tuning.trials, "space": _space(tuning), "chosen": chosen}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hybridq.statistics.bootstrap import draw, group_codes, weighted_auc
-from hybridq.statistics.intervals import Interval, middle, proportion_with_interval
+from hybridq.statistics.intervals import Interval, percentile_interval, proportion_with_interval
 from hybridq.statistics.metrics import FloatArray, IntArray
 from hybridq.statistics.operating_point import YOUDEN, choose
 from hybridq.studies.noise.subject import Subject
@@ -124,7 +124,7 @@ def _at_threshold(subject: Subject, called: np.ndarray, threshold: float) -> dic
 
 def _about(change: float, changes: FloatArray) -> tuple[float, float, float]:
     """A change with the middle 95 % of its resamples; both ends are the change itself where none differs."""
-    low, high = middle(changes[np.isfinite(changes)]) or (change, change)
+    low, high = percentile_interval(changes[np.isfinite(changes)]) or (change, change)
     return change, min(low, change), max(high, change)
 
 

@@ -11,7 +11,7 @@ from hybridq.evaluation.evaluate import circuit_of
 from hybridq.files import check_folder
 from hybridq.models.build import has_circuit
 from hybridq.results.selection import choose_images
-from hybridq.run_folder import Run
+from hybridq.run_folder import RunFolder
 from hybridq.studies.noise.cells import REFERENCE, Cell, cells_of
 from hybridq.studies.noise.config import NoiseStudy
 from hybridq.studies.noise.measure import measure, reference_of
@@ -27,13 +27,13 @@ CIRCUIT = ("depth", "two_qubit_gates", "layout_score", "calibrated")
 class StudiedRun:
     """The finished cells of one run."""
 
-    run: Run
+    run: RunFolder
     cells: tuple[SavedCell, ...]
     left_out: dict[str, str] = field(default_factory=dict)
     """Why, by the name of the cell's backend, or of what holds for the whole run."""
 
 
-def study_run(run: Run, study: NoiseStudy, *, progress: Progress) -> StudiedRun:
+def study_run(run: RunFolder, study: NoiseStudy, *, progress: Progress) -> StudiedRun:
     """Compute what is not finished, the noiseless cell first; all are on disk when this returns.
 
     A strength that the noise does not have is left out, and so are all cells but the noiseless one of a model without a

@@ -12,9 +12,9 @@ import numpy as np
 
 from backends.key_content import key_content
 from hybridq.errors import UserError
-from hybridq.files import whole
+from hybridq.files import atomic_write
 from hybridq.results.selection import Selection, folder_name, key_of, weights_digest
-from hybridq.run_folder import Run
+from hybridq.run_folder import RunFolder
 from hybridq.statistics.metrics import FloatArray
 from hybridq.studies.noise.cells import FIRST_OF_A_CELL, Cell
 from hybridq.studies.noise.measure import Measured
@@ -27,7 +27,7 @@ CELLS = Path("noise") / "cells"
 class SavedCell:
     """One cell of a run, read back."""
 
-    run: Run
+    run: RunFolder
     cell: Cell
     row: dict[str, Any]
     """Columns of noise.csv by name: what was measured, and the circuit that ran."""
@@ -42,7 +42,7 @@ class SavedCell:
 class Store:
     """The cells of one run on one choice of images; another choice, or other weights, never meets the same file."""
 
-    def __init__(self, run: Run, selection: Selection) -> None:
+    def __init__(self, run: RunFolder, selection: Selection) -> None:
         self.run = run
         self._about = {
             "weights": weights_digest(run),
@@ -63,7 +63,7 @@ class Store:
 
     def write(self, cell: Cell, measured: Measured, circuit: dict[str, Any]) -> None:
         """One file, whole or not at all; ``circuit`` are more columns of its row."""
-        with whole(self.path(cell)) as partial:
+        with atomic_write(self.path(cell)) as partial:
             np.savez_compressed(
                 partial,
                 row=json.dumps(measured.row | circuit, allow_nan=False),

@@ -16,9 +16,9 @@ from hybridq.models.build import has_circuit, load_model
 from hybridq.models.objectives import objective_of
 from hybridq.quantum.engine import compile_program
 from hybridq.quantum.layer import QuantumLayer
-from hybridq.results.evaluation import SavedEvaluation
+from hybridq.results.evaluation import Evaluation
 from hybridq.results.selection import Selection, choose_images
-from hybridq.run_folder import Run
+from hybridq.run_folder import RunFolder
 from hybridq.statistics.metrics import FloatArray, IntArray
 from hybridq.statistics.tasks import Task, task_named
 from hybridq.studies.noise.cells import NOISELESS
@@ -30,7 +30,7 @@ Progress = Callable[[str, int, int], None]
 class Subject:
     """A run, its images of one split, and what its model makes of them before and behind the circuit."""
 
-    run: Run
+    run: RunFolder
     selection: Selection
     progress: Progress
 
@@ -108,7 +108,7 @@ class Subject:
         """The same run on its validation images."""
         return Subject(self.run, choose_images(self.run, "validation"), self.progress)
 
-    def noiseless_evaluation(self) -> SavedEvaluation:
+    def noiseless_evaluation(self) -> Evaluation:
         """The run's noiseless evaluation of these images, as one that was saved would be read back."""
         q = self.noiseless_values()
         probabilities = self.probabilities(q)
@@ -120,7 +120,7 @@ class Subject:
             classes=self.selection.classes,
             split=self.selection.split,
         )
-        return SavedEvaluation(
+        return Evaluation(
             folder=self.run.folder,
             record={"backend": NOISELESS, "kind": "noiseless", "split": self.selection.split},
             metrics=metrics,

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from hybridq.run_folder import Run
+from hybridq.run_folder import RunFolder
 from hybridq.statistics.metrics import FloatArray
 from hybridq.studies.noise.cells import REFERENCE
 from hybridq.studies.noise.run import StudiedRun
@@ -72,7 +72,7 @@ def tables_of(studied: Sequence[StudiedRun]) -> Tables:
     )
 
 
-def model_names(runs: Sequence[Run]) -> list[str]:
+def model_names(runs: Sequence[RunFolder]) -> list[str]:
     """The model of each run, with the settings by which runs of different models are told apart."""
     settings = [_flat(run.experiment().model_dump(mode="json")) for run in runs]
     keys = [key for key in settings[0] if key not in _NO_MODEL and len({str(one.get(key)) for one in settings}) > 1]

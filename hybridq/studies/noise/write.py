@@ -8,7 +8,7 @@ from pathlib import Path
 
 from backends.record import versions
 from hybridq.figures.style import as_png
-from hybridq.files import whole, write_json
+from hybridq.files import atomic_write, write_json
 from hybridq.studies.noise.config import NoiseStudy
 from hybridq.studies.noise.figures import noise_figures
 from hybridq.studies.noise.run import StudiedRun
@@ -29,11 +29,11 @@ def write_results(
     """
     tables = tables_of(studied)
     for name, table in (("noise", tables.noise), ("qubits", tables.qubits), ("thresholds", tables.thresholds)):
-        with whole(folder / f"{name}.csv") as partial:
+        with atomic_write(folder / f"{name}.csv") as partial:
             table.to_csv(partial, index=False)
     drawn = 0
     for name, figure in noise_figures(studied, tables.noise, study):
-        with whole(folder / "figures" / f"{name}.png") as partial:
+        with atomic_write(folder / "figures" / f"{name}.png") as partial:
             partial.write_bytes(as_png(figure))
         drawn += 1
         progress("figures", drawn, drawn + 1)

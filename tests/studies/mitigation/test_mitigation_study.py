@@ -18,7 +18,7 @@ from hybridq.figures.mitigation import mitigation_figure
 from hybridq.figures.style import as_png
 from hybridq.quantum.circuits import CircuitSpec
 from hybridq.results.evaluation import read_evaluation
-from hybridq.run_folder import Run, open_run
+from hybridq.run_folder import RunFolder, open_run
 from hybridq.studies.mitigation.correct_saved import mitigate_saved
 from hybridq.studies.mitigation.device import SimulatedDevice
 from hybridq.studies.mitigation.methods import METHODS, methods_for
@@ -27,7 +27,7 @@ from hybridq.studies.mitigation.run import mitigate, plan_mitigation
 
 
 @pytest.fixture
-def run(tiny_run: Path, tmp_path: Path) -> Run:
+def run(tiny_run: Path, tmp_path: Path) -> RunFolder:
     """A copy of the trained run that a test may write into."""
     return open_run(Path(shutil.copytree(tiny_run, tmp_path / "tiny", ignore=shutil.ignore_patterns("checkpoints"))))
 
@@ -151,7 +151,7 @@ def test_an_image_is_mitigated_the_same_whichever_others_are_evaluated() -> None
         assert np.allclose(one, other[:4], atol=1e-10)
 
 
-def test_shots_scatter_and_more_of_them_scatter_less(run: Run) -> None:
+def test_shots_scatter_and_more_of_them_scatter_less(run: RunFolder) -> None:
     plan = plan_mitigation(run, "fake_manila:shots=256", training_images=8)
     folder = mitigate(plan, progress=quietly)
     table = rows(folder)
@@ -163,7 +163,7 @@ def test_shots_scatter_and_more_of_them_scatter_less(run: Run) -> None:
     assert np.allclose(table["rms"] ** 2, table["bias_rms"] ** 2 + table["sd"] ** 2, rtol=0.1)
 
 
-def test_the_seed_in_the_name_draws_other_shots(run: Run) -> None:
+def test_the_seed_in_the_name_draws_other_shots(run: RunFolder) -> None:
     assert plan_mitigation(run, "fake_manila:shots=32").seed_of_shots == run.experiment().seed
     assert plan_mitigation(run, "fake_manila:shots=32,seed=9").seed_of_shots == 9
 
@@ -178,19 +178,19 @@ def test_the_seed_in_the_name_draws_other_shots(run: Run) -> None:
         ("fake_torino", "nowhere", "--split nowhere"),
     ],
 )
-def test_what_cannot_be_studied_is_refused_in_a_sentence(run: Run, backend: str, split: str, said: str) -> None:
+def test_what_cannot_be_studied_is_refused_in_a_sentence(run: RunFolder, backend: str, split: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
         plan_mitigation(run, backend, split=split)
     assert not (run.folder / "mitigation").exists()
 
 
-def test_noise_scaled_to_nothing_is_refused(run: Run) -> None:
+def test_noise_scaled_to_nothing_is_refused(run: RunFolder) -> None:
     with pytest.raises(UserError, match="leaves no noise"):
         mitigate(plan_mitigation(run, "fake_manila:scale=0"), progress=quietly)
     assert not (run.folder / "mitigation").exists()
 
 
-def test_saved_evaluations_get_the_learned_correction(run: Run) -> None:
+def test_saved_evaluations_get_the_learned_correction(run: RunFolder) -> None:
     backend = "fake_manila:shots=256"
     with pytest.raises(UserError, match="on test images is finished"):
         mitigate_saved(run, backend, split="test", progress=quietly)

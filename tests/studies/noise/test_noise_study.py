@@ -13,7 +13,7 @@ from backends import open_backend
 from hybridq.errors import UserError
 from hybridq.evaluation.evaluate import evaluate, plan_evaluation
 from hybridq.results.evaluation import read_evaluation
-from hybridq.run_folder import Run, open_run
+from hybridq.run_folder import RunFolder, open_run
 from hybridq.statistics.operating_point import YOUDEN, choose
 from hybridq.studies.noise.cells import Cell, cells_of
 from hybridq.studies.noise.config import NoiseStudy, load_noise_study
@@ -24,7 +24,7 @@ SHIPPED = Path(__file__).parents[3] / "configs" / "studies" / "noise.yaml"
 
 
 @pytest.fixture
-def run(tiny_run: Path, tmp_path: Path) -> Run:
+def run(tiny_run: Path, tmp_path: Path) -> RunFolder:
     """A copy that a test may write into."""
     ignored = shutil.ignore_patterns("checkpoints", "evaluations")
     return open_run(Path(shutil.copytree(tiny_run, tmp_path / "tiny", ignore=ignored)))
@@ -37,7 +37,7 @@ def test_the_shipped_study_is_the_default() -> None:
     assert len(set(cells)) == len(cells) == len({(cell.backend, cell.draw) for cell in cells})
 
 
-def test_a_cell_is_what_evaluate_gives_on_its_backend(run: Run) -> None:
+def test_a_cell_is_what_evaluate_gives_on_its_backend(run: RunFolder) -> None:
     study = NoiseStudy(others=(), sources=("readout",), scales=(3,), shots=(), layouts=("worst",), seeds_transpiler=())
     cells = {saved.cell.backend: saved for saved in study_run(run, study, progress=quietly).cells}
     assert set(cells) == {
@@ -59,7 +59,7 @@ def test_a_cell_is_what_evaluate_gives_on_its_backend(run: Run) -> None:
     assert noisy.row["flip_rate"] == pytest.approx(np.mean((noisy.log_odds > 0) != (noiseless.log_odds > 0)))
 
 
-def test_the_threshold_is_that_of_the_noiseless_validation_images(run: Run) -> None:
+def test_the_threshold_is_that_of_the_noiseless_validation_images(run: RunFolder) -> None:
     study = NoiseStudy(others=(), sources=("all",), scales=(1,), shots=(), layouts=(), seeds_transpiler=())
     noiseless, noisy = study_run(run, study, progress=quietly).cells
     validation = read_evaluation(evaluate(plan_evaluation(run, "aer", split="validation"), progress=quietly))
@@ -73,7 +73,7 @@ def test_the_threshold_is_that_of_the_noiseless_validation_images(run: Run) -> N
     assert noisy.row["specificity_at_validation_threshold"] == pytest.approx((~called[~positive]).mean())
 
 
-def test_a_strength_that_the_noise_does_not_have_is_left_out_and_said_so(run: Run) -> None:
+def test_a_strength_that_the_noise_does_not_have_is_left_out_and_said_so(run: RunFolder) -> None:
     study = NoiseStudy(
         devices=("noise:readout=0.3",), others=(), sources=("all",), scales=(1, 2, 4), shots=(), layouts=("worst",)
     )
@@ -117,13 +117,13 @@ def test_a_mistake_in_the_file_is_one_sentence_with_its_key(text: str, said: str
     assert "\n" not in str(caught.value)
 
 
-def test_runs_of_one_model_have_one_name_whatever_their_seed(run: Run, tmp_path: Path) -> None:
+def test_runs_of_one_model_have_one_name_whatever_their_seed(run: RunFolder, tmp_path: Path) -> None:
     other = Path(shutil.copytree(run.folder, tmp_path / "other"))
     text = (other / "config.yaml").read_text()
     (other / "config.yaml").write_text(text.replace("seed: 3", "seed: 4").replace("name: tiny", "name: other"))
-    assert model_names([run, Run(other)]) == ["ssl_quantum", "ssl_quantum"]
+    assert model_names([run, RunFolder(other)]) == ["ssl_quantum", "ssl_quantum"]
     (other / "config.yaml").write_text(text.replace("backend: aer", "backend: fake_torino"))
-    assert model_names([run, Run(other)]) == ["ssl_quantum (backend=aer)", "ssl_quantum (backend=fake_torino)"]
+    assert model_names([run, RunFolder(other)]) == ["ssl_quantum (backend=aer)", "ssl_quantum (backend=fake_torino)"]
 
 
 def test_the_line_through_noisy_values_is_that_of_least_squares() -> None:
