@@ -26,7 +26,7 @@ def evaluate_validation(run: RunFolder, *, asked: bool) -> None:
     threshold was asked for, and else is said where it could be expected.
     """
     from hybridq.results.evaluation import read_evaluations
-    from hybridq.statistics.operating_point import validations
+    from hybridq.results.operating_points import validations
 
     if len(run.classes()) != 2 or run.task() == "multi-label":
         if asked:
@@ -51,7 +51,8 @@ def compare_at_threshold(run: RunFolder, folders: Sequence[Path], rule: Rule) ->
     operating_point.json in the run folder."""
     from hybridq.files import write_json
     from hybridq.results.evaluation import read_evaluation, read_evaluations
-    from hybridq.statistics.operating_point import RATES, operating_point, validations
+    from hybridq.results.operating_points import operating_point, validations
+    from hybridq.statistics.operating_point import RATES
 
     evaluations = [read_evaluation(folder) for folder in folders]
     found = operating_point(evaluations, validations(read_evaluations(run.folder)), rule, run.experiment().seed)

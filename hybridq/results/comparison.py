@@ -342,9 +342,7 @@ def _compared(
     if reference is not None:
         rows = evaluation.rows_of(reference.ids)
         probabilities, values = evaluation.probabilities[rows], evaluation.values[rows]
-        changes = reference.task.changes(
-            reference.labels, probabilities, reference.probabilities, reference.groups, seed, split=_split(reference)
-        )
+        changes = reference.task.changes(reference.scored(seed).saying(probabilities), reference.probabilities)
         differs = (evaluation.predicted[rows] != reference.predicted).reshape(len(rows), -1).any(axis=1)
         flips, flipped = proportion_with_interval(differs, reference.groups, seed), int(differs.sum())
         error = values - reference.values

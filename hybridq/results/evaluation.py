@@ -14,6 +14,7 @@ import pandas as pd
 from hybridq.errors import UserError
 from hybridq.statistics.intervals import EvaluatedMetrics
 from hybridq.statistics.metrics import FloatArray, IntArray
+from hybridq.statistics.scored import Scored
 from hybridq.statistics.tasks import Task, task_named
 
 FILES = ("predictions.csv", "expectations.npz", "record.json", "metrics.json")
@@ -73,6 +74,12 @@ class Evaluation:
     @property
     def kind(self) -> str:
         return str(self.record["kind"])
+
+    def scored(self, seed: int) -> Scored:
+        """Return what is true and what was said, for statistics; ``seed``, the run's, decides the resamples."""
+        return Scored(
+            self.labels, self.probabilities, self.groups, split=str(self.record.get("split", "evaluated")), seed=seed
+        )
 
     def rows_of(self, ids: tuple[str, ...]) -> IntArray:
         """The rows that hold the samples ``ids``, in that order."""

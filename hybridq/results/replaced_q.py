@@ -81,14 +81,8 @@ def replacements(evaluations: Sequence[Evaluation], seed: int) -> tuple[Replacem
             if by == "shuffle" and of != plain.backend:
                 continue
             rows = other.rows_of(plain.ids)
-            changes = plain.task.changes(
-                plain.labels,
-                other.probabilities[rows],
-                plain.probabilities,
-                plain.groups,
-                seed,
-                split=str(plain.record["split"]),
-            )
+            now = plain.scored(seed).saying(other.probabilities[rows])
+            changes = plain.task.changes(now, plain.probabilities)
             differs = (other.predicted[rows] != plain.predicted).reshape(len(rows), -1).any(axis=1)
             flips = proportion_with_interval(differs, plain.groups, seed)
             found.append(Replacement(plain.backend, plain.kind, by, changes, flips, int(differs.sum()), len(plain.ids)))

@@ -20,6 +20,7 @@ from hybridq.data.images.intensity import Levels
 from hybridq.errors import UserError
 from hybridq.files import make_folder, write_json, writing
 from hybridq.run_folder import RunFolder
+from hybridq.statistics.scored import Scored
 from hybridq.statistics.tasks import Task, task_named
 
 FloatArray = NDArray[np.float64]
@@ -42,6 +43,17 @@ class Selection:
     """Where they are not of the run's own data: the source they are of."""
     levels: Levels | None = None
     """Where they are not brought to the run's range of intensities: the levels that become 0 and 1."""
+
+    @property
+    def groups(self) -> tuple[str, ...] | None:
+        """Group of each image, "" where it is unknown; None where no image has one."""
+        names = self.rows["group"]
+        return tuple(map(str, names)) if (names != "").any() else None
+
+    def scored(self, probabilities: FloatArray, seed: int) -> Scored:
+        """Return the images with the probabilities (N, C) that a model gives them; ``seed`` decides resamples."""
+        truth = task_named(self.task).truth(self.rows)
+        return Scored(truth, probabilities, self.groups, self.classes, self.split, seed)
 
     @property
     def ids(self) -> list[str]:
@@ -122,14 +134,7 @@ def write_evaluation(
     ``describe`` writes more files into the folder before it gets its name.
     """
     table, task = selection.rows, task_named(selection.task)
-    metrics = task.evaluate(
-        task.truth(table),
-        probabilities,
-        table["group"].tolist() if (table["group"] != "").any() else None,
-        seed,
-        classes=selection.classes,
-        split=selection.split,
-    )
+    metrics = task.evaluate(selection.scored(probabilities, seed))
     record = record | {
         "task": selection.task,
         "split": selection.split,

@@ -1,4 +1,4 @@
-"""Calibration: whether of images that are given a probability of 0.8 eight in ten are what they are said to be."""
+"""Calibration: do predicted probabilities match observed frequencies?"""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridq.results.evaluation import Evaluation
-from hybridq.statistics.bootstrap import draw, group_codes
+from hybridq.statistics.bootstrap import draw
 from hybridq.statistics.intervals import Interval, interval_about, percentile_interval, proportion_with_interval
 from hybridq.statistics.metrics import FloatArray, IntArray
+from hybridq.statistics.scored import Scored
 
 BINS: Final = 10
 """Of about as many images each: bins of equal width leave some with a handful, whose share is chance."""
@@ -52,33 +52,33 @@ class Calibration:
         return self.ece > self.ece_by_chance_high
 
 
-def calibration(evaluation: Evaluation, seed: int) -> Calibration:
-    """Of one evaluation with one class an image; ``seed`` decides resamples and imitations.
+def calibration(scored: Scored) -> Calibration:
+    """Return how well the probabilities of images with one class each are meant; the seed also decides imitations.
 
     Raises ``ValueError`` where images may have several labels.
     """
-    labels, probabilities = evaluation.labels, evaluation.probabilities
+    labels, probabilities, codes = scored.truth, scored.probabilities, scored.codes
     if labels.ndim != 1:
         raise ValueError("images with several labels have no calibration of one probability")
     binary = probabilities.shape[1] == 2
     decided = probabilities.argmax(axis=1)
     scores = probabilities[:, 1] if binary else probabilities.max(axis=1)
     happened = labels == 1 if binary else labels == decided
-    codes = group_codes(evaluation.groups, len(labels))
     place, counts = _places(scores)
     predicted = np.bincount(place, scores) / counts
-    chance = _errors_by_chance(scores, place, counts, codes, seed)
+    chance = _errors_by_chance(scores, place, counts, codes, scored.seed)
     truth = np.eye(probabilities.shape[1])[labels]
     shares = np.tile(truth.mean(axis=0), (len(labels), 1))
+    observed = [
+        proportion_with_interval(happened[inside], scored.take(inside).groups, scored.seed)
+        for inside in (place == k for k in range(len(counts)))
+    ]
     return Calibration(
-        bins=tuple(
-            Bin(float(predicted[k]), _observed(happened, place == k, evaluation.groups, seed), int(counts[k]))
-            for k in range(len(counts))
-        ),
+        bins=tuple(Bin(float(predicted[k]), observed[k], int(counts[k])) for k in range(len(counts))),
         ece=_error(happened, scores, place, len(counts)),
         ece_by_chance=float(chance.mean()),
         ece_by_chance_high=float(np.quantile(chance, 0.95)),
-        brier=_mean(_brier(truth, probabilities, binary), labels, codes, seed),
+        brier=_mean(_brier(truth, probabilities, binary), labels, codes, scored.seed),
         brier_of_shares=float(_brier(truth, shares, binary).mean()),
     )
 
@@ -109,13 +109,6 @@ def _errors_by_chance(
         happened = (drawn if codes is None else drawn[codes]) < scores
         errors[i] = _error(happened, scores, place, len(counts))
     return errors
-
-
-def _observed(
-    happened: NDArray[np.bool_], inside: NDArray[np.bool_], groups: tuple[str, ...] | None, seed: int
-) -> Interval:
-    among = None if groups is None else np.asarray(groups, dtype=object)[inside]
-    return proportion_with_interval(happened[inside], among, seed)
 
 
 def _brier(truth: FloatArray, probabilities: FloatArray, binary: bool) -> FloatArray:

@@ -7,7 +7,6 @@ backend too, that backend gets a second threshold of its own. No test image take
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridq.errors import UserError
-from hybridq.results.evaluation import Evaluation
-from hybridq.statistics.bootstrap import draw, group_codes
+from hybridq.statistics.bootstrap import draw
 from hybridq.statistics.intervals import (
     Interval,
     difference_intervals,
@@ -24,6 +22,7 @@ from hybridq.statistics.intervals import (
     proportion_with_interval,
 )
 from hybridq.statistics.metrics import FloatArray
+from hybridq.statistics.scored import Scored
 
 RATES = ("sensitivity", "specificity")
 _ALLOWED = (
@@ -139,51 +138,22 @@ class OperatingPoint:
         }
 
 
-def validations(evaluations: Sequence[Evaluation]) -> dict[str, Evaluation]:
-    """Of a run's evaluations those of its validation images, by backend; of several the one with the most images."""
-    found: dict[str, Evaluation] = {}
-    for e in sorted(evaluations, key=lambda e: len(e.ids)):
-        if e.record["split"] == "validation" and e.source is None and e.intervention is None:
-            found[e.backend] = e
-    return found
+def is_binary(scored: Scored) -> bool:
+    """Return whether there is one threshold to choose: one of two classes, of which class 1 is the positive one."""
+    return scored.truth.ndim == 1 and scored.probabilities.shape[1] == 2
 
 
-def operating_point(
-    evaluations: Sequence[Evaluation], validation: dict[str, Evaluation], rule: Rule, seed: int
-) -> OperatingPoint | None:
-    """Choose on ``validation`` (:func:`validations`) and apply to ``evaluations`` of one set of other images.
-
-    None where there are more than two classes or where no noiseless evaluation of validation images was saved. Changes
-    are from the noiseless evaluation, else from the first. Evaluations with q replaced are left out.
-    """
-    shown = [e for e in evaluations if e.intervention is None]
-    noiseless = next((e for e in validation.values() if e.kind == "noiseless"), None)
-    if noiseless is None or not shown or not is_binary(shown[0]):
-        return None
-    reference = next((e for e in shown if e.kind == "noiseless"), shown[0])
-    common = choose(noiseless, rule, seed)
-    points = [apply(e, common, None if e is reference else reference, seed) for e in shown]
-    own = [e for e in shown if e.kind != "noiseless" and e.backend in validation]
-    points += [apply(e, choose(validation[e.backend], rule, seed), None, seed) for e in own]
-    return OperatingPoint(rule, common, tuple(points))
-
-
-def is_binary(evaluation: Evaluation) -> bool:
-    """Whether there is one threshold to choose: one of two classes, of which class 1 is the positive one."""
-    return evaluation.labels.ndim == 1 and evaluation.probabilities.shape[1] == 2
-
-
-def choose(validation: Evaluation, rule: Rule, seed: int) -> Threshold:
-    """The threshold that ``rule`` takes on these images; ``seed`` decides the resamples of its interval.
+def choose(validation: Scored, rule: Rule, backend: str) -> Threshold:
+    """Return the threshold that ``rule`` takes on these images, which were evaluated on ``backend``.
 
     Every cut between two different probabilities is tried; of equally good ones the lowest is taken, which misses the
     fewest.
     """
-    positive, scores = validation.labels == 1, validation.probabilities[:, 1]
+    positive, scores = validation.truth == 1, validation.probabilities[:, 1]
     cuts = _Cuts(positive, scores)
     value = float(cuts.best(rule, np.ones((1, len(scores))))[0])
-    codes = group_codes(validation.groups, len(scores))
-    drawn = np.concatenate([cuts.best(rule, weights) for weights in draw(validation.labels, codes, seed)])
+    resamples = draw(validation.truth, validation.codes, validation.seed)
+    drawn = np.concatenate([cuts.best(rule, weights) for weights in resamples])
     low, high = np.nanpercentile(drawn, [2.5, 97.5])
     called = scores >= value
     return Threshold(
@@ -191,35 +161,38 @@ def choose(validation: Evaluation, rule: Rule, seed: int) -> Threshold:
         value=value,
         low=min(float(low), value),
         high=max(float(high), value),
-        backend=validation.backend,
+        backend=backend,
         images=len(scores),
         positives=int(positive.sum()),
         rates={"sensitivity": float(called[positive].mean()), "specificity": float((~called[~positive]).mean())},
     )
 
 
-def apply(evaluation: Evaluation, threshold: Threshold, reference: Evaluation | None, seed: int) -> Point:
-    """The decisions of ``evaluation`` at ``threshold``, with their changes from those of ``reference``."""
-    labels, groups, split = evaluation.labels, evaluation.groups, str(evaluation.record["split"])
-    decided = _decided(evaluation.probabilities, threshold)
-    called = decided[:, 1] == 1
-    found = metrics_with_intervals(labels, decided, groups, seed, split=split)["metrics"]
+def apply(
+    scored: Scored, threshold: Threshold, paired: tuple[Scored, Scored] | None, *, backend: str, kind: str
+) -> Point:
+    """Return the decisions at ``threshold``, with their changes from a reference.
+
+    ``paired`` has the reference's images and the same images as scored here, in one order; None: no changes.
+    """
+    called = scored.probabilities[:, 1] >= threshold.value
+    decided = _decided(scored, threshold)
+    found = metrics_with_intervals(scored.truth, decided, scored.groups, scored.seed, split=scored.split)["metrics"]
     changes = None
-    if reference is not None:
-        rows = evaluation.rows_of(reference.ids)
-        before = _decided(reference.probabilities, threshold)
-        given = reference.labels, decided[rows], before, reference.groups
-        changes = difference_intervals(*given, seed, split=split)
+    if paired is not None:
+        before, now = paired
+        given = before.truth, _decided(now, threshold), _decided(before, threshold), before.groups
+        changes = difference_intervals(*given, scored.seed, split=scored.split)
     return Point(
-        backend=evaluation.backend,
-        kind=evaluation.kind,
+        backend=backend,
+        kind=kind,
         threshold=threshold,
         rates={name: found[name] for name in RATES},
         changes=None if changes is None else {name: changes[name] for name in RATES},
         called=int(called.sum()),
         predictive={
-            "positive": _share(labels == 1, called, groups, seed),
-            "negative": _share(labels == 0, ~called, groups, seed),
+            "positive": _share(scored, scored.truth == 1, called),
+            "negative": _share(scored, scored.truth == 0, ~called),
         },
     )
 
@@ -258,19 +231,16 @@ class _Cuts:
         return np.asarray(np.where(usable, self._thresholds[chosen], np.nan))
 
 
-def _decided(probabilities: FloatArray, threshold: Threshold) -> FloatArray:
-    """Decisions as probabilities of 0 and 1, (N, 2), for what takes probabilities."""
-    called = probabilities[:, 1] >= threshold.value
+def _decided(scored: Scored, threshold: Threshold) -> FloatArray:
+    """Return decisions as probabilities of 0 and 1, (N, 2), for what takes probabilities."""
+    called = scored.probabilities[:, 1] >= threshold.value
     return np.column_stack([~called, called]).astype(np.float64)
 
 
-def _share(
-    right: NDArray[np.bool_], called: NDArray[np.bool_], groups: tuple[str, ...] | None, seed: int
-) -> Interval | None:
+def _share(scored: Scored, right: NDArray[np.bool_], called: NDArray[np.bool_]) -> Interval | None:
     if not called.any():
         return None
-    among = None if groups is None else np.asarray(groups, dtype=object)[called]
-    return proportion_with_interval(right[called], among, seed)
+    return proportion_with_interval(right[called], scored.take(called).groups, scored.seed)
 
 
 def _described(threshold: Threshold) -> dict[str, Any]:

@@ -13,9 +13,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hybridq.statistics.bootstrap import draw, group_codes
+from hybridq.statistics.bootstrap import draw
 from hybridq.statistics.intervals import Interval, interval_about, percentile_interval, wilson
-from hybridq.statistics.metrics import FloatArray, IntArray
+from hybridq.statistics.metrics import FloatArray
+from hybridq.statistics.scored import Scored
 
 COVERAGES: Final = np.round(np.arange(1.0, 0.09, -0.02), 2)
 """Where the curve is computed, from all images down to a tenth."""
@@ -37,17 +38,15 @@ class RiskCoverage:
         return interval_about(float(self.risk[place]), float(self.low[place]), float(self.high[place]), self.method)
 
 
-def risk_coverage(
-    wrong: ArrayLike, confidence: ArrayLike, strata: IntArray, groups: ArrayLike | None, seed: int
-) -> RiskCoverage:
-    """The curve of decisions of which ``wrong`` (N,) are wrong, ranked by ``confidence`` (N,).
+def risk_coverage(scored: Scored, wrong: ArrayLike, confidence: ArrayLike) -> RiskCoverage:
+    """Return the curve of decisions of which ``wrong`` (N,) are wrong, ranked by ``confidence`` (N,).
 
     Of decisions with equal confidence any may be handed over first: the risk is the mean over their orders. Without
-    groups samples are resampled within ``strata`` (N,). Where no resample has an error, the upper limit is Wilson's for
+    groups samples are resampled within classes. Where no resample has an error, the upper limit is Wilson's for
     none among the images that are kept.
     """
     mistakes, sureness = np.asarray(wrong, dtype=bool), np.asarray(confidence, dtype=np.float64)
-    codes = group_codes(groups, len(mistakes))
+    codes = scored.codes
     order = np.argsort(-sureness, kind="stable")
     last = np.append(np.flatnonzero(np.diff(sureness[order])), len(order) - 1)
 
@@ -61,7 +60,7 @@ def risk_coverage(
         return np.asarray(among) / wanted
 
     risk = risks(np.ones((1, len(mistakes))))[0]
-    drawn = np.concatenate([risks(weights) for weights in draw(strata, codes, seed)])
+    drawn = np.concatenate([risks(weights) for weights in draw(scored.truth, codes, scored.seed)])
     units = len(mistakes) if codes is None else int(codes.max()) + 1
     limits = [
         percentile_interval(column) or _degenerate(float(value), max(1, round(units * share)))

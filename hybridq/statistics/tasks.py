@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 
 from hybridq.data.subsample import draw_by_class, draw_by_labels
 from hybridq.errors import UserError
-from hybridq.statistics import intervals as statistics
-from hybridq.statistics import multilabel, ordinal
-from hybridq.statistics import multilabel_intervals as multilabel_statistics
-from hybridq.statistics.intervals import EvaluatedMetrics, Interval
+from hybridq.statistics import multilabel, multilabel_intervals, ordinal
+from hybridq.statistics.intervals import EvaluatedMetrics, Interval, difference_intervals, metrics_with_intervals
 from hybridq.statistics.metrics import METRICS, FloatArray, IntArray, decide, positive_classes
+from hybridq.statistics.scored import Scored
 
 
 class Task(ABC):
@@ -61,30 +60,12 @@ class Task(ABC):
         """Why no metrics can be computed for these rows of splits.csv, the end of a sentence; None where they can."""
 
     @abstractmethod
-    def evaluate(
-        self,
-        truth: IntArray,
-        probabilities: FloatArray,
-        groups: Sequence[str] | None,
-        seed: int,
-        *,
-        classes: Sequence[str],
-        split: str,
-    ) -> EvaluatedMetrics:
-        """The content of metrics.json; ``groups`` (N,) are resampled as wholes, ``seed`` decides the resamples."""
+    def evaluate(self, scored: Scored) -> EvaluatedMetrics:
+        """Return the content of metrics.json."""
 
     @abstractmethod
-    def changes(
-        self,
-        truth: IntArray,
-        probabilities: FloatArray,
-        reference: FloatArray,
-        groups: Sequence[str] | None,
-        seed: int,
-        *,
-        split: str,
-    ) -> dict[str, Interval]:
-        """Change of each metric from ``reference`` to ``probabilities``, with paired intervals."""
+    def changes(self, scored: Scored, reference: FloatArray) -> dict[str, Interval]:
+        """Return the change of each metric from ``reference`` (N, C) to what is scored, with paired intervals."""
 
     @abstractmethod
     def predictions(self, rows: pd.DataFrame, probabilities: FloatArray) -> pd.DataFrame:
@@ -128,29 +109,13 @@ class OneOfClasses(Task):
         missing = [name for label, name in enumerate(classes) if label not in present]
         return f"hold no image of {', '.join(missing)}" if missing else None
 
-    def evaluate(
-        self,
-        truth: IntArray,
-        probabilities: FloatArray,
-        groups: Sequence[str] | None,
-        seed: int,
-        *,
-        classes: Sequence[str],
-        split: str,
-    ) -> EvaluatedMetrics:
-        return statistics.metrics_with_intervals(truth, probabilities, groups, seed, split=split)
+    def evaluate(self, scored: Scored) -> EvaluatedMetrics:
+        return metrics_with_intervals(*_given(scored), split=scored.split)
 
-    def changes(
-        self,
-        truth: IntArray,
-        probabilities: FloatArray,
-        reference: FloatArray,
-        groups: Sequence[str] | None,
-        seed: int,
-        *,
-        split: str,
-    ) -> dict[str, Interval]:
-        return statistics.difference_intervals(truth, probabilities, reference, groups, seed, split=split)
+    def changes(self, scored: Scored, reference: FloatArray) -> dict[str, Interval]:
+        return difference_intervals(
+            scored.truth, scored.probabilities, reference, scored.groups, scored.seed, split=scored.split
+        )
 
     def predictions(self, rows: pd.DataFrame, probabilities: FloatArray) -> pd.DataFrame:
         """Columns id, group, label, predicted, p_0, p_1, …"""
@@ -171,32 +136,15 @@ class OrderedClasses(OneOfClasses):
 
     metrics: ClassVar[tuple[str, ...]] = (*METRICS, *ordinal.METRICS)
 
-    def evaluate(
-        self,
-        truth: IntArray,
-        probabilities: FloatArray,
-        groups: Sequence[str] | None,
-        seed: int,
-        *,
-        classes: Sequence[str],
-        split: str,
-    ) -> EvaluatedMetrics:
-        result = super().evaluate(truth, probabilities, groups, seed, classes=classes, split=split)
-        result["metrics"] |= ordinal.intervals(truth, probabilities, groups, seed, split=split)
+    def evaluate(self, scored: Scored) -> EvaluatedMetrics:
+        result = super().evaluate(scored)
+        result["metrics"] |= ordinal.intervals(*_given(scored), split=scored.split)
         return result
 
-    def changes(
-        self,
-        truth: IntArray,
-        probabilities: FloatArray,
-        reference: FloatArray,
-        groups: Sequence[str] | None,
-        seed: int,
-        *,
-        split: str,
-    ) -> dict[str, Interval]:
-        change = super().changes(truth, probabilities, reference, groups, seed, split=split)
-        return change | ordinal.difference_intervals(truth, probabilities, reference, groups, seed, split=split)
+    def changes(self, scored: Scored, reference: FloatArray) -> dict[str, Interval]:
+        return super().changes(scored, reference) | ordinal.difference_intervals(
+            scored.truth, scored.probabilities, reference, scored.groups, scored.seed, split=scored.split
+        )
 
 
 class AnyOfLabels(Task):
@@ -226,31 +174,13 @@ class AnyOfLabels(Task):
             return None
         return "are alike in every label: none has both positive and negative images"
 
-    def evaluate(
-        self,
-        truth: IntArray,
-        probabilities: FloatArray,
-        groups: Sequence[str] | None,
-        seed: int,
-        *,
-        classes: Sequence[str],
-        split: str,
-    ) -> EvaluatedMetrics:
-        return multilabel_statistics.metrics_with_intervals(
-            truth, probabilities, groups, seed, names=classes, split=split
-        )
+    def evaluate(self, scored: Scored) -> EvaluatedMetrics:
+        return multilabel_intervals.metrics_with_intervals(*_given(scored), names=scored.classes, split=scored.split)
 
-    def changes(
-        self,
-        truth: IntArray,
-        probabilities: FloatArray,
-        reference: FloatArray,
-        groups: Sequence[str] | None,
-        seed: int,
-        *,
-        split: str,
-    ) -> dict[str, Interval]:
-        return multilabel_statistics.difference_intervals(truth, probabilities, reference, groups, seed, split=split)
+    def changes(self, scored: Scored, reference: FloatArray) -> dict[str, Interval]:
+        return multilabel_intervals.difference_intervals(
+            scored.truth, scored.probabilities, reference, scored.groups, scored.seed, split=scored.split
+        )
 
     def predictions(self, rows: pd.DataFrame, probabilities: FloatArray) -> pd.DataFrame:
         """Columns id, group, true_0, true_1, …, p_0, p_1, …"""
@@ -279,6 +209,10 @@ def task_named(name: str) -> Task:
     if name not in TASKS:
         raise UserError(f"unknown task {name!r}; known: {', '.join(TASKS)}")
     return TASKS[name]
+
+
+def _given(scored: Scored) -> tuple[IntArray, FloatArray, tuple[str, ...] | None, int]:
+    return scored.truth, scored.probabilities, scored.groups, scored.seed
 
 
 def _numbered(prefix: str, columns: NDArray) -> pd.DataFrame:

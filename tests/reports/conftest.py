@@ -14,6 +14,7 @@ from PIL import Image
 from studied import write_explanations, write_studies
 
 from hybridq.config import dump_experiment, parse_experiment
+from hybridq.statistics.scored import Scored
 from hybridq.statistics.tasks import task_named
 
 # kind, shots, and the factor by which noise shrinks ⟨Z⟩; any other name is a noise model.
@@ -124,9 +125,10 @@ def write_evaluation(
     judged = task_named(task or "multi-class")
     judged.predictions(rows, probabilities).to_csv(folder / "predictions.csv", index=False)
     np.savez(folder / "expectations.npz", angles=angles, values=values, standard_errors=errors)
-    known = groups if any(groups) else None
+    known = tuple(groups) if any(groups) else None
     names = [f"label {index}" for index in range(classes)]
-    metrics = judged.evaluate(judged.truth(rows), probabilities, known, 0, classes=names, split=split)
+    given = Scored(judged.truth(rows), probabilities, known, tuple(names), split)
+    metrics = judged.evaluate(given)
     _write(folder / "metrics.json", metrics)
     device = kind in {"simulated device", "hardware"}
     _write(

@@ -49,11 +49,8 @@ def decision_drawn(evaluations: list[Evaluation]) -> list[Figure]:
     """Calibration and risk by coverage, where an image is of one class."""
     if evaluations[0].labels.ndim != 1:
         return []
-    calibrations = [calibration(e, seed=0) for e in evaluations]
-    curves = [
-        risk_coverage(e.predicted != e.labels, confidence_of(e.probabilities), e.labels, e.groups, seed=0)
-        for e in evaluations
-    ]
+    calibrations = [calibration(e.scored(0)) for e in evaluations]
+    curves = [risk_coverage(e.scored(0), e.predicted != e.labels, confidence_of(e.probabilities)) for e in evaluations]
     places = range(len(evaluations))
     return [
         reliability(evaluations, calibrations, "the class decided", places),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from hybridq.errors import UserError
 from hybridq.results.evaluation import read_evaluation
+from hybridq.results.operating_points import operating_point, validations
 from hybridq.statistics.bootstrap import draw
 from hybridq.statistics.operating_point import (
     YOUDEN,
@@ -21,9 +22,7 @@ from hybridq.statistics.operating_point import (
     _Cuts,
     apply,
     choose,
-    operating_point,
     parse_rule,
-    validations,
 )
 
 SaveEvaluation = Callable[..., Path]
@@ -113,7 +112,7 @@ def test_where_alarms_cost_all_nothing_is_called_positive(highest: float) -> Non
 
 def test_the_threshold_comes_from_validation_images_with_an_interval(save_evaluation: SaveEvaluation) -> None:
     saved = read_evaluation(save_evaluation("aer", "noiseless", split="validation"))
-    chosen = choose(saved, YOUDEN, seed=0)
+    chosen = choose(saved.scored(0), YOUDEN, saved.backend)
     assert chosen.low <= chosen.value <= chosen.high
     assert chosen.low < chosen.high
     assert (chosen.images, chosen.positives, chosen.backend) == (40, 20, "aer")
@@ -132,8 +131,8 @@ def test_the_threshold_comes_from_validation_images_with_an_interval(save_evalua
 def test_rates_are_those_of_the_images_called_positive(save_evaluation: SaveEvaluation) -> None:
     validation = read_evaluation(save_evaluation("aer", "noiseless", split="validation"))
     shifted = read_evaluation(save_evaluation("fake_torino", "simulated device", shift=0.2))
-    threshold = choose(validation, parse_rule("sensitivity=0.9"), seed=0)
-    point = apply(shifted, threshold, None, seed=0)
+    threshold = choose(validation.scored(0), parse_rule("sensitivity=0.9"), "aer")
+    point = apply(shifted.scored(0), threshold, None, backend=shifted.backend, kind=shifted.kind)
     called, positive = shifted.probabilities[:, 1] >= threshold.value, shifted.labels == 1
     assert point.called == called.sum()
     assert point.rates["sensitivity"]["value"] == pytest.approx(called[positive].mean())

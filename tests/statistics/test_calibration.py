@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from sklearn.metrics import brier_score_loss
 
-from hybridq.results.evaluation import Evaluation
 from hybridq.statistics.calibration import BINS, Calibration, calibration
+from hybridq.statistics.scored import Scored
 
 
-def saved(labels: np.ndarray, probabilities: np.ndarray, groups: tuple[str, ...] | None = None) -> Evaluation:
-    """An evaluation of which only labels, probabilities and groups matter."""
-    none = np.zeros((len(labels), 1))
-    return Evaluation(
-        folder=Path("nowhere"),
-        record={"backend": "aer", "kind": "noiseless"},
-        metrics={},  # type: ignore[typeddict-item]
-        ids=tuple(map(str, range(len(labels)))),
-        groups=groups,
-        labels=labels,
-        predicted=probabilities.argmax(axis=1),
-        probabilities=probabilities,
-        angles=none,
-        values=none,
-        standard_errors=none,
-    )
-
-
-def binary(count: int, sharpen: float, seed: int = 0) -> Evaluation:
+def binary(count: int, sharpen: float, seed: int = 0) -> Scored:
     """Labels drawn with probabilities p; the model says p with its log odds times ``sharpen``."""
     random = np.random.default_rng(seed)
     p = random.uniform(0.02, 0.98, count)
     labels = (random.random(count) < p).astype(np.int64)
     said = p**sharpen / (p**sharpen + (1 - p) ** sharpen)
-    return saved(labels, np.column_stack([1 - said, said]))
+    return Scored(labels, np.column_stack([1 - said, said]))
 
 
 def slow_error(found: Calibration, total: int) -> float:
@@ -44,7 +24,7 @@ def slow_error(found: Calibration, total: int) -> float:
 
 
 def test_probabilities_that_are_meant_show_no_miscalibration() -> None:
-    found = [calibration(binary(400, 1.0, seed), seed=0) for seed in range(20)]
+    found = [calibration(binary(400, 1.0, seed)) for seed in range(20)]
     assert sum(c.shown for c in found) <= 3  # one in twenty by chance
     assert np.mean([c.ece for c in found]) == pytest.approx(found[0].ece_by_chance, rel=0.25)
 
@@ -52,7 +32,7 @@ def test_probabilities_that_are_meant_show_no_miscalibration() -> None:
 @pytest.mark.parametrize("sharpen", [0.4, 2.5])
 def test_timid_and_boastful_probabilities_are_shown(sharpen: float) -> None:
     evaluation = binary(400, sharpen)
-    found = calibration(evaluation, seed=0)
+    found = calibration(evaluation)
     assert found.shown
     assert len(found.bins) == BINS
     assert sum(b.images for b in found.bins) == 400
@@ -65,10 +45,10 @@ def test_timid_and_boastful_probabilities_are_shown(sharpen: float) -> None:
 
 def test_the_brier_score_is_sklearn_s_and_that_of_the_shares_is_their_variance() -> None:
     evaluation = binary(300, 1.5)
-    found = calibration(evaluation, seed=0)
-    assert found.brier["value"] == pytest.approx(brier_score_loss(evaluation.labels, evaluation.probabilities[:, 1]))
+    found = calibration(evaluation)
+    assert found.brier["value"] == pytest.approx(brier_score_loss(evaluation.truth, evaluation.probabilities[:, 1]))
     assert found.brier["low"] < found.brier["value"] < found.brier["high"]
-    share = evaluation.labels.mean()
+    share = evaluation.truth.mean()
     assert found.brier_of_shares == pytest.approx(share * (1 - share))
 
 
@@ -76,7 +56,7 @@ def test_of_more_classes_the_probability_of_the_decision_is_judged() -> None:
     random = np.random.default_rng(0)
     p = random.dirichlet((0.6, 0.6, 0.6), 500)
     labels = np.array([random.choice(3, p=row) for row in p])
-    found = calibration(saved(labels, p), seed=0)
+    found = calibration(Scored(labels, p))
     assert not found.shown
     assert found.bins[0].predicted >= 1 / 3
     truth = np.eye(3)[labels]
@@ -85,20 +65,20 @@ def test_of_more_classes_the_probability_of_the_decision_is_judged() -> None:
 
 def test_images_of_a_group_are_no_independent_evidence() -> None:
     one = binary(60, 1.0)
-    repeated = saved(np.repeat(one.labels, 10), np.repeat(one.probabilities, 10, axis=0))
+    repeated = Scored(np.repeat(one.truth, 10), np.repeat(one.probabilities, 10, axis=0))
     groups = tuple(str(i // 10) for i in range(600))
-    grouped = saved(repeated.labels, repeated.probabilities, groups)
-    assert calibration(grouped, seed=0).ece_by_chance == pytest.approx(calibration(one, seed=0).ece_by_chance, rel=0.2)
-    assert calibration(repeated, seed=0).ece_by_chance < 0.6 * calibration(grouped, seed=0).ece_by_chance
+    grouped = Scored(repeated.truth, repeated.probabilities, groups)
+    assert calibration(grouped).ece_by_chance == pytest.approx(calibration(one).ece_by_chance, rel=0.2)
+    assert calibration(repeated).ece_by_chance < 0.6 * calibration(grouped).ece_by_chance
 
 
 def test_a_model_that_always_says_the_same_has_one_bin() -> None:
     labels = np.arange(40) % 2
-    found = calibration(saved(labels, np.full((40, 2), 0.5)), seed=0)
+    found = calibration(Scored(labels, np.full((40, 2), 0.5)))
     assert [b.images for b in found.bins] == [40]
     assert found.ece == pytest.approx(0)
 
 
 def test_several_labels_to_an_image_are_refused() -> None:
     with pytest.raises(ValueError, match="several labels"):
-        calibration(saved(np.eye(3, dtype=np.int64), np.eye(3)), seed=0)
+        calibration(Scored(np.eye(3, dtype=np.int64), np.eye(3)))

@@ -9,8 +9,9 @@ from hybridq.figures.decisions import reliability, risk_by_coverage
 from hybridq.figures.evaluations import backend_label
 from hybridq.figures.style import Drawn, colour, css_name
 from hybridq.results.evaluation import Evaluation
+from hybridq.results.operating_points import operating_point
 from hybridq.statistics.calibration import Calibration, calibration
-from hybridq.statistics.operating_point import OperatingPoint, Rule, is_binary, operating_point
+from hybridq.statistics.operating_point import OperatingPoint, Rule, is_binary
 from hybridq.statistics.risk_coverage import RiskCoverage, confidence_of, risk_coverage
 
 KEPT = (1.0, 0.9, 0.8, 0.5)
@@ -50,10 +51,10 @@ def decisions(
     shown = [evaluations[i] for i in series]
     if not shown or shown[0].labels.ndim != 1:
         return None
-    binary = is_binary(shown[0])
+    binary = is_binary(shown[0].scored(seed))
     point = operating_point(shown, validation, rule, seed)
     threshold = None if point is None else point.threshold.value
-    calibrations = [calibration(e, seed) for e in shown]
+    calibrations = [calibration(e.scored(seed)) for e in shown]
     curves = [_curve(e, threshold, seed) for e in shown]
     predicted = f"“{classes[1]}”" if binary else "the class decided"
     return Decisions(
@@ -88,7 +89,7 @@ def _curve(evaluation: Evaluation, threshold: float | None, seed: int) -> RiskCo
     probabilities = evaluation.probabilities
     decided = probabilities.argmax(axis=1) if threshold is None else probabilities[:, 1] >= threshold
     sureness = confidence_of(probabilities, threshold)
-    return risk_coverage(decided != evaluation.labels, sureness, evaluation.labels, evaluation.groups, seed)
+    return risk_coverage(evaluation.scored(seed), decided != evaluation.labels, sureness)
 
 
 def _bins(found: Calibration) -> str:

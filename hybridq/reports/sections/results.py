@@ -19,8 +19,9 @@ from hybridq.reports.sections.representations import Representation, representat
 from hybridq.reports.sections.tasks import View, view_of
 from hybridq.results.comparison import Comparison, ErrorParts, compare, device_sentences, signed_sqrt
 from hybridq.results.evaluation import Evaluation, read_evaluations, sampling
+from hybridq.results.operating_points import validations
 from hybridq.run_folder import RunFolder
-from hybridq.statistics.operating_point import Rule, validations
+from hybridq.statistics.operating_point import Rule
 
 CLASSICAL_SHARE = 0.01
 """A quantum share below this makes the model classical for every practical purpose."""

@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridq.statistics.bootstrap import RESAMPLES, draw, group_codes, weighted_auc
+from hybridq.statistics.bootstrap import RESAMPLES, draw, weighted_auc
 from hybridq.statistics.intervals import Interval, interval_about, percentile_interval, wilson
-from hybridq.statistics.metrics import FloatArray, IntArray
+from hybridq.statistics.metrics import FloatArray
+from hybridq.statistics.scored import Scored
 from hybridq.statistics.tasks import Task
 from hybridq.studies.mitigation.methods import NONE, Method
 
@@ -22,28 +23,16 @@ class Comparison:
     """Methods on the same images and shots.
 
     Args:
-        task, truth: what was decided, and what is true of the N images.
-        groups: of each image, resampled as wholes; None where images are independent.
-        noiseless: probabilities (N, C) without noise.
+        task: what was decided.
+        ideal: the N images with their probabilities without noise.
         probabilities: of each method those of each repetition, (N, C); every method has as many repetitions.
-        seed: decides the resamples.
     """
 
-    def __init__(
-        self,
-        task: Task,
-        truth: IntArray,
-        groups: Sequence[str] | None,
-        noiseless: FloatArray,
-        probabilities: Mapping[Method, Sequence[FloatArray]],
-        *,
-        seed: int,
-    ) -> None:
-        self._task, self._truth, self._groups, self._seed = task, truth, groups, seed
-        self._noiseless, self._probabilities = noiseless, probabilities
+    def __init__(self, task: Task, ideal: Scored, probabilities: Mapping[Method, Sequence[FloatArray]]) -> None:
+        self._task, self._ideal, self._probabilities = task, ideal, probabilities
         self._differs = {method: [self._decided_otherwise(p) for p in each] for method, each in probabilities.items()}
-        once = np.ones((1, len(truth)))
-        self._auc_without_noise = float(self._aucs_of(noiseless, once)[0])
+        once = np.ones((1, len(ideal.truth)))
+        self._auc_without_noise = float(self._aucs_of(ideal.probabilities, once)[0])
         self._aucs = {
             method: [float(self._aucs_of(p, once)[0]) for p in each] for method, each in probabilities.items()
         }
@@ -52,13 +41,13 @@ class Comparison:
     def flips(self, method: Method) -> Interval:
         """Share of images that are decided otherwise than without noise, mean of the repetitions."""
         value = float(np.mean(self._differs[method]))
-        limits = percentile_interval(self._resampled_flips[method]) or wilson(value, len(self._truth))
+        limits = percentile_interval(self._resampled_flips[method]) or wilson(value, len(self._ideal.truth))
         return interval_about(value, *limits, "bootstrap")
 
     def auc_change(self, method: Method) -> Interval:
         """From no noise, mean of the repetitions."""
         value = float(np.mean(self._aucs[method])) - self._auc_without_noise
-        return self._interval(value, self._resampled_changes[method], method, self._noiseless)
+        return self._interval(value, self._resampled_changes[method], method, self._ideal.probabilities)
 
     def auc_gain(self, method: Method) -> Interval:
         """From no mitigation, mean of the repetitions; certainly 0 for that itself."""
@@ -76,11 +65,11 @@ class Comparison:
     def _resample(self) -> None:
         changes: dict[Method, list[FloatArray]] = {method: [] for method in self._probabilities}
         flips: dict[Method, list[FloatArray]] = {method: [] for method in self._probabilities}
-        codes, strata = group_codes(self._groups, len(self._truth)), self._task.strata(self._truth)
+        codes, strata, seed = self._ideal.codes, self._task.strata(self._ideal.truth), self._ideal.seed
         repetitions = len(self._probabilities[NONE])
         for number in range(repetitions):
-            for weights in draw(strata, codes, self._seed + number, RESAMPLES // repetitions):
-                reference = self._aucs_of(self._noiseless, weights)
+            for weights in draw(strata, codes, seed + number, RESAMPLES // repetitions):
+                reference = self._aucs_of(self._ideal.probabilities, weights)
                 for method, each in self._probabilities.items():
                     changes[method].append(self._aucs_of(each[number], weights) - reference)
                     flips[method].append(weights @ self._differs[method][number] / weights.sum(axis=1))
@@ -93,10 +82,10 @@ class Comparison:
             return interval_about(value, *limits, "bootstrap")
         # Where nothing changes in any resample, the task knows how large a change could hide among so many images.
         first = self._probabilities[method][0]
-        return self._task.changes(self._truth, first, reference, self._groups, self._seed, split="evaluated")["auc"]
+        return self._task.changes(self._ideal.saying(first), reference)["auc"]
 
     def _decided_otherwise(self, probabilities: FloatArray) -> NDArray[np.bool_]:
-        decided, ideal = self._task.decide(probabilities), self._task.decide(self._noiseless)
+        decided, ideal = self._task.decide(probabilities), self._task.decide(self._ideal.probabilities)
         return (decided != ideal).reshape(len(decided), -1).any(axis=1)
 
     def _aucs_of(self, probabilities: FloatArray, weights: FloatArray) -> FloatArray:
@@ -104,6 +93,6 @@ class Comparison:
         with np.errstate(divide="ignore", invalid="ignore"):
             each = [
                 weighted_auc(positive, scores, weights)
-                for positive, scores in self._task.against_rest(self._truth, probabilities)
+                for positive, scores in self._task.against_rest(self._ideal.truth, probabilities)
             ]
         return np.asarray(np.mean(each, axis=0))

@@ -35,11 +35,10 @@ def table_of(
     intervals.
     """
     task = task_named(selection.task)
-    truth = task.truth(selection.rows)
-    groups = selection.rows["group"].tolist() if (selection.rows["group"] != "").any() else None
+    ideal = selection.scored(noiseless, seed)
     progress(0, len(outcomes) + 1)
     probabilities = {method: outcome.probabilities for method, outcome in outcomes.items()}
-    compared = Comparison(task, truth, groups, noiseless, probabilities, seed=seed)
+    compared = Comparison(task, ideal, probabilities)
     rows: list[dict[str, Any]] = []
     for method, outcome in outcomes.items():
         progress(len(rows) + 1, len(outcomes) + 1)
@@ -57,9 +56,7 @@ def table_of(
             **_limits("auc_gain", compared.auc_gain(method)),
             "auc_sd": compared.auc_scatter(method),
         }
-        metrics = task.evaluate(
-            truth, outcome.probabilities[0], groups, seed, classes=selection.classes, split=selection.split
-        )["metrics"]
+        metrics = task.evaluate(ideal.saying(outcome.probabilities[0]))["metrics"]
         for name, interval in metrics.items():
             row |= _limits(name, interval)
         rows.append(row)

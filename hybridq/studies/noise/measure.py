@@ -11,6 +11,7 @@ from hybridq.statistics.bootstrap import draw, group_codes, weighted_auc
 from hybridq.statistics.intervals import Interval, percentile_interval, proportion_with_interval
 from hybridq.statistics.metrics import FloatArray, IntArray
 from hybridq.statistics.operating_point import YOUDEN, choose
+from hybridq.studies.noise.cells import NOISELESS
 from hybridq.studies.noise.subject import Subject
 
 
@@ -46,8 +47,8 @@ def reference_of(subject: Subject, threshold: float | None) -> Reference:
     q = subject.noiseless_values()
     probabilities = subject.probabilities(q)
     if threshold is None and _is_binary(subject):
-        validation = subject.on_validation().noiseless_evaluation()
-        threshold = choose(validation, YOUDEN, subject.run.experiment().seed).value
+        validation = subject.on_validation()
+        threshold = choose(validation.scored(validation.noiseless_values()), YOUDEN, NOISELESS).value
     resampled = resampled_auc(subject, probabilities)
     return Reference(
         values=q,
@@ -63,14 +64,7 @@ def measure(subject: Subject, reference: Reference, q: FloatArray) -> Measured:
     """Metrics with intervals, and what has changed from the reference: AUC, decisions, log-odds, the branch's share."""
     seed = subject.run.experiment().seed
     probabilities, log_odds = subject.probabilities(q), subject.log_odds(q)
-    found = subject.task.evaluate(
-        subject.truth,
-        probabilities,
-        subject.groups,
-        seed,
-        classes=subject.selection.classes,
-        split=subject.selection.split,
-    )
+    found = subject.task.evaluate(subject.selection.scored(probabilities, seed))
     row: dict[str, Any] = {"images": len(q)}
     for name, interval in found["metrics"].items():
         row |= _columns(name, interval)

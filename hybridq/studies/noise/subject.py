@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
 import torch
 
 from hybridq.evaluation.evaluate import circuit_of
@@ -16,12 +15,11 @@ from hybridq.models.build import has_circuit, load_model
 from hybridq.models.objectives import objective_of
 from hybridq.quantum.engine import compile_program
 from hybridq.quantum.layer import QuantumLayer
-from hybridq.results.evaluation import Evaluation
 from hybridq.results.selection import Selection, choose_images
 from hybridq.run_folder import RunFolder
 from hybridq.statistics.metrics import FloatArray, IntArray
+from hybridq.statistics.scored import Scored
 from hybridq.statistics.tasks import Task, task_named
-from hybridq.studies.noise.cells import NOISELESS
 
 Progress = Callable[[str, int, int], None]
 
@@ -108,28 +106,6 @@ class Subject:
         """The same run on its validation images."""
         return Subject(self.run, choose_images(self.run, "validation"), self.progress)
 
-    def noiseless_evaluation(self) -> Evaluation:
-        """The run's noiseless evaluation of these images, as one that was saved would be read back."""
-        q = self.noiseless_values()
-        probabilities = self.probabilities(q)
-        metrics = self.task.evaluate(
-            self.truth,
-            probabilities,
-            self.groups,
-            self.run.experiment().seed,
-            classes=self.selection.classes,
-            split=self.selection.split,
-        )
-        return Evaluation(
-            folder=self.run.folder,
-            record={"backend": NOISELESS, "kind": "noiseless", "split": self.selection.split},
-            metrics=metrics,
-            ids=tuple(self.selection.ids),
-            groups=None if self.groups is None else tuple(self.groups),
-            labels=self.truth,
-            predicted=self.task.decide(probabilities),
-            probabilities=probabilities,
-            angles=self.angles,
-            values=q,
-            standard_errors=np.zeros_like(q),
-        )
+    def scored(self, q: FloatArray) -> Scored:
+        """What the model says of the images with q (N, Q) behind the circuit."""
+        return self.selection.scored(self.probabilities(q), self.run.experiment().seed)

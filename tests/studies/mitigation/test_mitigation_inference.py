@@ -10,6 +10,7 @@ from scipy.optimize import curve_fit
 
 from backends.mitigation.readout import Readout
 from hybridq.statistics.metrics import compute_metrics
+from hybridq.statistics.scored import Scored
 from hybridq.statistics.tasks import task_named
 from hybridq.studies.mitigation.comparison import Comparison
 from hybridq.studies.mitigation.extrapolation import FASTEST_DECAY, exponential, linear
@@ -142,15 +143,10 @@ def test_intervals_of_flips_and_changes_hold_the_chance_of_shots_too() -> None:
     repeated = [decisions(np.clip(noiseless + random.normal(0, 0.1, 200), 0, 1)) for _ in range(20)]
     same = [decisions(noiseless)] * 20
     method = Method(learned=True)
-    compared = Comparison(
-        task_named("binary"), truth, None, decisions(noiseless), {NONE: same, method: repeated}, seed=0
-    )
-    change, of_one = (
-        compared.auc_change(method),
-        Comparison(
-            task_named("binary"), truth, None, decisions(noiseless), {NONE: same[:1], method: repeated[:1]}, seed=0
-        ).auc_change(method),
-    )
+    task, without_noise = task_named("binary"), Scored(truth, decisions(noiseless))
+    compared = Comparison(task, without_noise, {NONE: same, method: repeated})
+    change = compared.auc_change(method)
+    of_one = Comparison(task, without_noise, {NONE: same[:1], method: repeated[:1]}).auc_change(method)
     aucs = [compute_metrics(truth, p)["auc"] for p in repeated]
     ideal = compute_metrics(truth, decisions(noiseless))["auc"]
     assert change["value"] == pytest.approx(np.mean(aucs) - ideal)
@@ -165,7 +161,7 @@ def test_intervals_of_flips_and_changes_hold_the_chance_of_shots_too() -> None:
 def test_no_flip_among_few_images_is_no_proof_that_there_is_none() -> None:
     truth = np.arange(20) % 2
     same = decisions(0.3 + 0.4 * truth)
-    compared = Comparison(task_named("binary"), truth, None, same, {NONE: [same]}, seed=0)
+    compared = Comparison(task_named("binary"), Scored(truth, same), {NONE: [same]})
     flips, change = compared.flips(NONE), compared.auc_change(NONE)
     assert flips["value"] == change["value"] == 0
     assert flips["high"] > 0.1

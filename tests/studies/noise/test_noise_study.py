@@ -63,7 +63,7 @@ def test_the_threshold_is_that_of_the_noiseless_validation_images(run: RunFolder
     study = NoiseStudy(others=(), sources=("all",), scales=(1,), shots=(), layouts=(), seeds_transpiler=())
     noiseless, noisy = study_run(run, study, progress=quietly).cells
     validation = read_evaluation(evaluate(plan_evaluation(run, "aer", split="validation"), progress=quietly))
-    threshold = choose(validation, YOUDEN, run.experiment().seed).value
+    threshold = choose(validation.scored(run.experiment().seed), YOUDEN, "aer").value
     assert noisy.row["validation_threshold"] == pytest.approx(threshold, abs=1e-6)
     assert noiseless.row["validation_threshold"] == noisy.row["validation_threshold"]
     called = noisy.log_odds[:, 0] >= np.log(threshold / (1 - threshold))
