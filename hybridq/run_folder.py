@@ -15,7 +15,6 @@ from typing import Any
 import pandas as pd
 
 from hybridq.config import Experiment, dump_experiment, load_experiment
-from hybridq.data.images.intensity import Intensity
 from hybridq.errors import UserError
 from hybridq.files import write_json, write_text
 
@@ -104,10 +103,6 @@ class RunFolder:
         by = f" ({chosen['by']})" if chosen else ""
         rates = f"sensitivity is its share that is found, specificity that of {negative}"
         return f"The positive class is {positive}{by}: {rates}."
-
-    def intensity(self) -> Intensity:
-        """How its training images use the scale of their files, and what is brought to 0–1."""
-        return Intensity.of_json(self.read_json("data.json").get("intensity", {}))
 
     def directory(self) -> Path | None:
         """Where the command that trained it was started: relative paths of its data begin there.

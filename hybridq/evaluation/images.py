@@ -18,6 +18,7 @@ from hybridq.data.manifest import Manifest
 from hybridq.data.sources import load_manifest, path_of, with_path
 from hybridq.errors import UserError
 from hybridq.models import Classifier
+from hybridq.models.build import intensity_of
 from hybridq.models.features import compute_features, frozen_features
 from hybridq.results.selection import Selection, choose_from
 from hybridq.run_folder import RunFolder
@@ -74,7 +75,7 @@ def images_of(run: RunFolder, selection: Selection, progress: Progress) -> Image
     """The chosen images, in their order; raises :class:`UserError` as :func:`locate`."""
     manifest, positions = locate(run, selection)
     images = open_images(manifest, _data(run, selection.source), progress=partial(progress, "decoding images"))
-    return images.view(positions).brought_to(selection.levels or run.intensity().range)
+    return images.view(positions).brought_to(selection.levels or intensity_of(run).range)
 
 
 def features_of(run: RunFolder, model: Classifier, images: Images, progress: Progress, what: str) -> torch.Tensor:
@@ -122,7 +123,7 @@ def _found(run: RunFolder, path: str) -> Path | None:
 
 def _levels_elsewhere(run: RunFolder, manifest: Manifest, own: bool) -> Levels | None:
     """The levels of ``manifest`` that become 0 and 1, if they are not the run's."""
-    ours = run.intensity()
+    ours = intensity_of(run)
     if ours.bits is None:
         if own:
             raise UserError(f"--range own: {run.folder} was trained before runs kept their range of intensities")

@@ -35,7 +35,7 @@ from hybridq.data.images.transforms import to_float
 from hybridq.errors import UserError
 from hybridq.evaluation.evaluate import NOISELESS, circuit_of, expectations
 from hybridq.evaluation.images import Progress
-from hybridq.models.build import has_circuit, load_model
+from hybridq.models.build import has_circuit, intensity_of, load_model
 from hybridq.models.objectives import objective_of
 from hybridq.run_folder import RunFolder
 from hybridq.statistics.tasks import task_named
@@ -77,7 +77,7 @@ class Predictor:
         self._model = load_model(run)
         self._data = experiment.data
         self._described = run.read_json("data.json")
-        self._range = run.intensity().range
+        self._range = intensity_of(run).range
         self._classes = run.classes()
         self._task = task_named(run.task())
         self._objective = objective_of(run.task())

@@ -13,7 +13,7 @@ from backends.names import parse_name
 from hybridq.data.images.intensity import FULL, Levels
 from hybridq.errors import UserError
 from hybridq.models import Classifier
-from hybridq.models.build import circuit_spec, has_circuit, load_model
+from hybridq.models.build import circuit_spec, has_circuit, intensity_of, load_model
 from hybridq.models.objectives import objective_of
 from hybridq.quantum.circuits import CircuitSpec
 from hybridq.quantum.engine_choice import exact_compiler
@@ -100,7 +100,7 @@ def without_qiskit(run: RunFolder, layer: FittedLayer | None) -> ImageClassifier
     if layer is not None:
         model.circuit = Surrogate(layer.surrogate.coefficients.float())
     # Files hold weights in the usual order of their axes, whatever layout is fastest here.
-    classifier = ImageClassifier(model, run.task(), run.intensity().range).eval().requires_grad_(False)
+    classifier = ImageClassifier(model, run.task(), intensity_of(run).range).eval().requires_grad_(False)
     return classifier.to(memory_format=torch.contiguous_format)
 
 

@@ -23,7 +23,7 @@ from hybridq.export import formats
 from hybridq.export.classifier import NOISELESS, FittedLayer, Reference, fit_layer, without_qiskit
 from hybridq.export.spectrum import save_spectrum
 from hybridq.files import atomic_write, check_file, check_folder
-from hybridq.models.build import has_circuit
+from hybridq.models.build import has_circuit, intensity_of
 from hybridq.quantum.surrogate import load_surrogate, save_surrogate
 from hybridq.results.selection import Selection, choose_images, weights_digest
 from hybridq.run_folder import RunFolder
@@ -216,7 +216,7 @@ def _largest(computed: Tensor, expected: Tensor, tolerance: float, path: Path) -
 
 def _about(run: RunFolder, layer: FittedLayer | None) -> dict[str, Any]:
     """What a file says about itself."""
-    data, levels = run.experiment().data, run.intensity().range
+    data, levels = run.experiment().data, intensity_of(run).range
     images = {"channels": data.channels, "size": data.size, "range": [0, 1], "type": "float32"}
     if levels is not None:  # applied in the file; said, so that it can be checked
         images["levels_brought_to_0_and_1"] = [level / FULL[1] for level in levels]

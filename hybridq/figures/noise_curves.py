@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -52,7 +53,7 @@ def metrics_figure(noise: pd.DataFrame, device: str, title: str) -> Figure:
 
 
 @styled
-def sources_figure(noise: pd.DataFrame, device: str, title: str) -> Figure:
+def sources_figure(noise: pd.DataFrame, device: str, title: str, drops: Sequence[float]) -> Figure:
     """The change of AUC under each source by itself, with its paired 95 % band; all panels on one scale."""
     sources = _sources(noise, device)
     figure, axes = panels(-(-len(sources) // 2), 2, title, height=1.0, gap=0.58, top=0.58)
@@ -61,7 +62,7 @@ def sources_figure(noise: pd.DataFrame, device: str, title: str) -> Figure:
     highest = max(rows["auc_change_high"].max() for rows in curves.values())
     for panel, (source, rows) in zip(axes, curves.items(), strict=False):
         draw_curve(panel, rows, "auc_change", SOURCE_LOOK, SOURCE_TITLES[source])
-        changes_of_auc(panel, lowest, highest)
+        changes_of_auc(panel, lowest, highest, drops)
         panel.set_title(SOURCE_TITLES[source])
         _strengths(panel)
     for panel in axes[len(sources) - 2 : len(sources)]:
@@ -72,7 +73,7 @@ def sources_figure(noise: pd.DataFrame, device: str, title: str) -> Figure:
 
 
 @styled
-def devices_figure(noise: pd.DataFrame, title: str) -> Figure:
+def devices_figure(noise: pd.DataFrame, title: str, drops: Sequence[float]) -> Figure:
     """The change of AUC under all sources together, a line a device: one calibration against another."""
     rows = exact(noise)
     devices = list(dict.fromkeys(rows[rows["source"] == "all"]["device"]))
@@ -85,6 +86,7 @@ def devices_figure(noise: pd.DataFrame, title: str) -> Figure:
         panel,
         min(own["auc_change_low"].min() for own in curves.values()),
         max(own["auc_change_high"].max() for own in curves.values()),
+        drops,
     )
     panel.set_ylabel("change of AUC")
     panel.set_xlabel(STRENGTH)

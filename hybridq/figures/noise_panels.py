@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 
 from hybridq.figures.models import LINE, Look
 from hybridq.figures.style import INK, MUTED, WIDTH
-from hybridq.studies.noise.thresholds import DROPS
 
 SOURCE_TITLES: Final = {
     "all": "all sources",
@@ -98,12 +97,12 @@ def level(axes: Axes, height: float, words: str) -> None:
         axes.text(1.0, height, words, transform=axes.get_yaxis_transform(), ha="right", va="bottom", fontsize=7)
 
 
-def changes_of_auc(axes: Axes, lowest: float, highest: float) -> None:
-    """The scale of an axis on which changes of AUC are shown: 0 and the drops that thresholds are about."""
+def changes_of_auc(axes: Axes, lowest: float, highest: float, drops: Sequence[float]) -> None:
+    """Scale an axis on which changes of AUC are shown: 0 and the ``drops`` that thresholds are about."""
     low, high = min(lowest, -LEAST_DROP), max(highest, LEAST_DROP / 3)
     margin = 0.04 * (high - low)
     axes.set_ylim(low - margin, high + margin)
     level(axes, 0, "")
-    for drop in DROPS:
+    for drop in drops:
         if -drop >= low:
             level(axes, -drop, f"−{drop:g}")

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from hybridq import config
+from hybridq.data.images.intensity import Intensity
 from hybridq.errors import UserError
 from hybridq.models.classifier import Classifier
 from hybridq.models.controls import classical_branch
@@ -71,6 +72,11 @@ def load_model(run: RunFolder) -> Classifier:
     model = build_model(settings, experiment.data.channels, classes, _circuit(experiment, NOISELESS))
     load_weights(model, run)
     return model.eval()
+
+
+def intensity_of(run: RunFolder) -> Intensity:
+    """Return how a run's training images use the scale of their files, and what is brought to 0–1."""
+    return Intensity.of_json(run.read_json("data.json").get("intensity", {}))
 
 
 def load_weights(model: Classifier, run: RunFolder) -> None:

@@ -20,7 +20,7 @@ from hybridq.data.sources import path_of
 from hybridq.errors import UserError
 from hybridq.files import atomic_write, check_folder, write_json, write_text
 from hybridq.models import Classifier
-from hybridq.models.build import circuit_spec, has_circuit, load_weights, new_model
+from hybridq.models.build import circuit_spec, has_circuit, intensity_of, load_weights, new_model
 from hybridq.models.cost import multiply_adds
 from hybridq.models.features import frozen_features, measure_batch_statistics
 from hybridq.models.objectives import Objective, objective_of
@@ -68,7 +68,7 @@ def train(
         progress,
         allow_leaks=allow_leaks,
         classes=done.classes() if begun else None,
-        intensity=done.intensity() if begun else None,
+        intensity=intensity_of(done) if begun else None,
     )
     if begun:
         check_begun(done, prepared.manifest)

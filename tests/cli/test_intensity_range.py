@@ -20,6 +20,7 @@ from hybridq.data.images.intensity import Intensity
 from hybridq.evaluation.evaluate import plan_evaluation
 from hybridq.evaluation.predict import predict_files
 from hybridq.export.export import Targets, export
+from hybridq.models.build import intensity_of
 from hybridq.run_folder import RunFolder
 from hybridq.training.prepare import prepare
 
@@ -112,7 +113,7 @@ def test_another_source_far_outside_is_refused_with_both_ranges_and_read_by_its_
     folder = write(tmp_path / "elsewhere", lambda image: image.astype(np.uint16) * 5 + 32768)
     source = f"folder:path={folder}"
     sentence = hybridq.refused("evaluate", narrow, "--data", source)
-    low, high = RunFolder(narrow).intensity().range or (0, 0)
+    low, high = intensity_of(RunFolder(narrow)).range or (0, 0)
     assert f"the run was trained on levels {low:,.0f}–{high:,.0f}" in sentence
     assert "its images use levels 32," in sentence
     assert "--range own" in sentence
@@ -152,7 +153,7 @@ def test_a_run_from_before_ranges_were_kept_stays_as_it_was(narrow: Path, hybrid
     described["intensity"] = {name: described["intensity"][name] for name in ("mean", "std")}
     (narrow / "data.json").write_text(json.dumps(described))
     folder = write(tmp_path / "elsewhere", lambda image: image.astype(np.uint16) * 200)
-    assert RunFolder(narrow).intensity() == Intensity()
+    assert intensity_of(RunFolder(narrow)) == Intensity()
     assert hybridq("evaluate", narrow, "--data", f"folder:path={folder}").code == 0
     sentence = hybridq.refused("evaluate", narrow, "--data", f"folder:path={folder}", "--range", "own")
     assert "was trained before runs kept their range" in sentence
@@ -190,12 +191,12 @@ def test_an_exported_file_takes_the_scale_of_image_files(narrow: Path, tmp_path:
         computed = module(torch.from_numpy(stored / 65535))[:, 1].numpy()
     assert np.allclose(computed, predict_files(run, files)["sick"], rtol=0, atol=1e-4)
     low, high = json.loads(about["hybridq.json"])["images"]["levels_brought_to_0_and_1"]
-    assert (low * 65535, high * 65535) == pytest.approx(run.intensity().range)
+    assert (low * 65535, high * 65535) == pytest.approx(intensity_of(run).range)
 
 
 def test_data_show_states_the_same_range(trained: tuple[Path, list[str]], hybridq: Command) -> None:
     run = RunFolder(trained[0])
-    low, high = run.intensity().range or (0, 0)
+    low, high = intensity_of(run).range or (0, 0)
     answer = hybridq("data", "show", run.experiment().data.source, "--seed", 3)
     assert f"16 bits, levels {low:,.0f}–{high:,.0f} in use" in answer.out
 

@@ -12,6 +12,7 @@ from hybridq.figures import noise_maps as maps
 from hybridq.studies.noise.cells import NOISELESS, REFERENCE
 from hybridq.studies.noise.config import NoiseStudy
 from hybridq.studies.noise.run import StudiedRun
+from hybridq.studies.noise.thresholds import DROPS
 
 
 def noise_figures(
@@ -29,14 +30,14 @@ def noise_figures(
             for name, figure in _of_one_run(studied[0], noise, study, device, about):
                 yield f"{slug}-{name}", figure
     if len(studied) == 1 and (noise["source"] == "all").any():
-        yield "devices", figures.devices_figure(noise, "One calibration against another (simulated)")
+        yield "devices", figures.devices_figure(noise, "One calibration against another (simulated)", DROPS)
 
 
 def _of_one_run(
     one: StudiedRun, noise: pd.DataFrame, study: NoiseStudy, device: str, about: str
 ) -> Iterator[tuple[str, Figure]]:
     yield "metrics", figures.metrics_figure(noise, device, f"All sources of {about}")
-    yield "sources", figures.sources_figure(noise, device, f"Change of AUC by source, {about}")
+    yield "sources", figures.sources_figure(noise, device, f"Change of AUC by source, {about}", DROPS)
     yield "heat", maps.heat_figure(noise, device, f"Sources × strengths, {about}")
     yield "decisions", figures.decisions_figure(noise, device, f"Decisions, {about}")
     yield "branch", figures.branch_figure(noise, device, f"Quantum branch, {about}")
