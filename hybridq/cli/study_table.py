@@ -77,8 +77,6 @@ def table(
     announce("")
     for sentence in EXPLANATION:
         announce(sentence)
-    for sentence in _positives(results):
-        announce(sentence)
     _announce_missing(results)
     announce(f"written: {folder}")
 
@@ -130,18 +128,6 @@ def _tests(study: Study, results: Results) -> list[PairedTest]:
 
     with bars() as progress:
         return compare_models(study, results, progress=progress)
-
-
-def _positives(results: Results) -> list[str]:
-    """Sentences that say which class a sensitivity is of, by data set with two classes."""
-    from json import loads
-
-    found = []
-    for cell in results.cells.to_dict("records"):
-        classes = loads(str(cell["classes"]))
-        if len(classes) == 2 and cell["task"] == "binary":
-            found.append(f"{cell['data']}: the positive class is {classes[1]}; sensitivity is of it.")
-    return list(dict.fromkeys(found))
 
 
 def _announce_missing(results: Results) -> None:

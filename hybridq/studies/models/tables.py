@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -132,6 +133,9 @@ def _tested(test: PairedTest | None) -> dict[str, Any]:
 
 def _notes(study: Study, setting: Setting, cells: pd.DataFrame, rows: Sequence[dict[str, Any]]) -> tuple[str, ...]:
     notes = []
+    classes = json.loads(str(cells["classes"].iloc[0]))
+    if cells["task"].iloc[0] == "binary" and len(classes) == 2:
+        notes.append(f"The positive class is {classes[1]}: sensitivity is of it, specificity of {classes[0]}.")
     if study.allow_leaks:
         notes.append("The splits may leak (allow_leaks): hybridq data audit says how.")
     elsewhere = sorted(set(cells.loc[cells["backend"] != setting.backend, "model"]))
