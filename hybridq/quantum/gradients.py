@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
-from qiskit.circuit import Gate, Parameter, ParameterVector, Qubit
+from qiskit.circuit import Gate, Parameter, ParameterVector
 from qiskit.circuit.library import (
     Initialize,
     RXGate,
@@ -25,7 +25,6 @@ from qiskit.circuit.library import (
     RZGate,
     RZXGate,
     RZZGate,
-    StatePreparation,
 )
 from qiskit.primitives import BaseEstimatorV2, StatevectorEstimator
 from qiskit.providers import Options
@@ -291,16 +290,16 @@ def _shift_plan(original: QuantumCircuit) -> _ShiftPlan:
 
 
 def _as_written(circuit: QuantumCircuit, original: QuantumCircuit) -> QuantumCircuit:
-    """The circuit with state preparations on |0⟩ as ``initialize`` where the original has that, for estimators that
-    look at names; the state is the same."""
-    if not any(isinstance(item.operation, Initialize) for item in original.data):
+    """The circuit with state preparations as the ``initialize`` that they come from, for estimators that look at names;
+    the state is the same."""
+    given = [item.operation for item in original.data if isinstance(item.operation, Initialize)]
+    if not given:
         return circuit
-    result, touched = circuit.copy_empty_like(), set[Qubit]()
+    result = circuit.copy_empty_like()
     for item in circuit.data:
         operation = item.operation
-        if isinstance(operation, StatePreparation) and touched.isdisjoint(item.qubits):
-            operation = Initialize(operation.params)
-        touched.update(item.qubits)
+        if given and operation == given[0].definition.data[-1].operation:  # they come in the order of the original
+            operation = given.pop(0)
         result.append(operation, item.qubits)
     return result
 
