@@ -24,6 +24,8 @@ from hybridq.studies.models.tables import SettingTable, frame, study_tables
 MakeStudy = Callable[..., Path]
 WriteCells = Callable[..., list]
 
+POSITIVE = "The positive class is class 1: sensitivity is of it, specificity of class 0."
+
 
 def collected(file: Path) -> Results:
     study, cells = load_study(file)
@@ -122,6 +124,7 @@ def test_one_seed_has_the_interval_over_images_and_says_so(make_study: MakeStudy
     first = results.cells.iloc[0]
     assert (table.rows[0]["auc_low"], table.rows[0]["auc_high"]) == (first["auc_low"], first["auc_high"])
     assert table.notes == (
+        POSITIVE,
         "One seed only (hybrid, mlp): its interval is over images, and says nothing of other trainings.",
     )
     assert table.conclusion.endswith("n = 1 seed); this holds for one training each, and other seeds may differ.")
@@ -138,7 +141,10 @@ def test_unfinished_and_failed_cells_are_listed_and_missed(make_study: MakeStudy
     assert results.failed == {"mlp-data-s0": "MemoryError: too much"}
     [table], [test] = told(file, results)
     assert [single.seed for single in test.singles] == [1]  # the one seed that both have
-    assert table.notes == ("Seeds that are missing: hybrid (1 of 3), mlp (1 of 3).",)
+    assert table.notes == (
+        POSITIVE,
+        "Seeds that are missing: hybrid (1 of 3), mlp (1 of 3).",
+    )
 
 
 @pytest.mark.parametrize(
@@ -204,7 +210,10 @@ def test_a_model_without_a_circuit_stands_beside_the_others_on_every_backend(
     tables, tests = told(file)
     assert [str(table.setting) for table in tables] == ["data, aer (noiseless)", "data, fake_torino (simulated device)"]
     assert [test.seeds for test in tests] == [3, 3]
-    assert tables[1].notes == ("No circuit, and so the same on every backend: mlp.",)
+    assert tables[1].notes == (
+        POSITIVE,
+        "No circuit, and so the same on every backend: mlp.",
+    )
 
 
 @pytest.mark.parametrize(("task", "classes"), [("multi-class", 4), ("ordinal", 4), ("multi-label", 5)])
