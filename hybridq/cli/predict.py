@@ -11,7 +11,7 @@ import typer
 from hybridq.cli.options import RunArgument
 
 if TYPE_CHECKING:
-    from hybridq.data.images.decoding import Unreadable
+    from hybridq.data.decoding import Unreadable
 
 MOST_LINES = 10
 """Of what is said about files one by one; a table has them all."""

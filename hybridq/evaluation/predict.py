@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 from backends import open_backend
 from backends.names import parse_name
-from hybridq.data.images.appearance import Appearance, fit_and_look, remarks
-from hybridq.data.images.decoding import (
+from hybridq.data.decoding import (
     DICOM_ENDINGS,
     IMAGE_ENDINGS,
     File,
@@ -28,6 +27,7 @@ from hybridq.data.images.decoding import (
     as_sixteen_bits,
     decode_then,
 )
+from hybridq.data.images.appearance import Appearance, fit_and_look, remarks
 from hybridq.data.images.dicom import looks_like_dicom
 from hybridq.data.images.images import Images, all_readable, reporting
 from hybridq.data.images.parallel import map_in_order

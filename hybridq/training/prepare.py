@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from hybridq.config import OF_SOURCE, Experiment
 from hybridq.data.audit import leak_sentences
+from hybridq.data.decoding import as_sixteen_bits
 from hybridq.data.images.appearance import MOST_LOOKED_AT, Appearance, appearance_of, summary_of
 from hybridq.data.images.cache import open_images
-from hybridq.data.images.decoding import as_sixteen_bits
 from hybridq.data.images.images import Images, map_images
 from hybridq.data.images.intensity import (
     FULL,

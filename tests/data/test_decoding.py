@@ -7,7 +7,7 @@ import pytest
 from pictures import COLOUR, DEEP, DEEP_COLOUR, GREY, GREY_ALPHA, RAMP, RGB, RGBA, png, save
 from PIL import Image
 
-from hybridq.data.images.decoding import Unreadable, as_sixteen_bits, decode_file, fit
+from hybridq.data.decoding import Unreadable, as_sixteen_bits, decode_file, fit
 
 UPRIGHT_IS_TURNED = 6
 """EXIF orientation of a picture that was taken with the camera turned by a quarter."""

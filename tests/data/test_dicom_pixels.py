@@ -19,7 +19,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from hybridq.data.images.decoding import Unreadable, decode_file
+from hybridq.data.decoding import Unreadable, decode_file
 from hybridq.data.images.dicom import decode_dicom
 from hybridq.errors import UserError
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from hybridq.config import Data
-from hybridq.data.images.decoding import Unreadable, decode_file
+from hybridq.data.decoding import Unreadable, decode_file
 from hybridq.data.manifest import Manifest
 from hybridq.data.sources import load_manifest
 from hybridq.errors import UserError

@@ -9,7 +9,7 @@ from pictures import COLOUR, DEEP, RAMP, save, unlabelled
 from PIL import Image
 
 from hybridq.config import Data
-from hybridq.data.images.decoding import Pixels
+from hybridq.data.decoding import Pixels
 from hybridq.data.images.images import Images, map_images
 from hybridq.data.manifest import Manifest
 from hybridq.errors import UserError

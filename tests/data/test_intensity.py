@@ -10,8 +10,8 @@ from pictures import save, unlabelled
 from hybridq.config import Augmentation, Data, parse_experiment
 from hybridq.data.audit import audit
 from hybridq.data.audit.findings import Finding
+from hybridq.data.decoding import bring_to
 from hybridq.data.images.cache import open_images
-from hybridq.data.images.decoding import bring_to
 from hybridq.data.images.images import Images
 from hybridq.data.images.intensity import (
     FULL,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hybridq.data.images.decoding import Unreadable, decode_file
+from hybridq.data.decoding import Unreadable, decode_file
 from hybridq.data.images.silence import silent_decoders
 
 

@@ -8,7 +8,7 @@ from typing import IO, Any, Final, Self
 
 import numpy as np
 
-from hybridq.data.images.decoding import Pixels, as_sixteen_bits
+from hybridq.data.decoding import Pixels, as_sixteen_bits
 
 COPIED: Final = 256
 """Images copied at a time."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from hybridq.data.images.decoding import DICOM_ENDINGS
+from hybridq.data.decoding import DICOM_ENDINGS
 from hybridq.data.images.dicom import (
     PHOTOMETRIC,
     Contrast,

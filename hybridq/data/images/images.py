@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hybridq.data.images.decoding import File, Pixels, Unreadable, bring_to, decode_then
+from hybridq.data.decoding import File, Pixels, Unreadable, bring_to, decode_then
 from hybridq.data.images.intensity import Levels
 from hybridq.data.images.parallel import map_in_order
 from hybridq.data.manifest import Manifest, Progress

@@ -73,7 +73,7 @@ def measure(manifest: Manifest, rows: pd.DataFrame, *, progress: Progress | None
 
     At most ``MOST_MEASURED`` of them are read, each with the same weight.
     """
-    from hybridq.data.images.decoding import Unreadable
+    from hybridq.data.decoding import Unreadable
     from hybridq.data.images.images import map_images
 
     if len(rows) > MOST_MEASURED:
@@ -158,6 +158,6 @@ def _share(levels: Levels) -> float:
 
 
 def _on_sixteen(pixels: NDArray[Any]) -> NDArray[np.uint16]:
-    from hybridq.data.images.decoding import as_sixteen_bits
+    from hybridq.data.decoding import as_sixteen_bits
 
     return as_sixteen_bits(pixels)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hybridq.config import UNCHANGED, Augmentation
-from hybridq.data.images.decoding import Pixels
+from hybridq.data.decoding import Pixels
 from hybridq.data.images.images import Images
 from hybridq.errors import UserError
 

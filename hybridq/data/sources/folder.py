@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 import pandas as pd
 
-from hybridq.data.images.decoding import IMAGE_ENDINGS
+from hybridq.data.decoding import IMAGE_ENDINGS
 from hybridq.data.manifest import COLUMNS, UNLABELLED, Manifest
 from hybridq.data.sources.registry import Request, source
 from hybridq.data.sources.support.layout import class_folders, image_files, is_folder, split_folders, visible

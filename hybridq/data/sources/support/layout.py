@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from hybridq.data.images.decoding import IMAGE_ENDINGS
+from hybridq.data.decoding import IMAGE_ENDINGS
 from hybridq.data.tables import SPLIT_WORDS
 from hybridq.errors import UserError
 
