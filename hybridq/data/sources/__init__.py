@@ -5,9 +5,15 @@
 
 from __future__ import annotations
 
-from hybridq.data.sources import dicom, folder, medical_mnist, medmnist, synthetic  # noqa: F401  (each registers its sources)
-from hybridq.data.sources import manifest_file as table  # noqa: F401  (each registers its sources)
-from hybridq.data.sources import padsd_adsss as lrse_net  # noqa: F401  (each registers its sources)
+from hybridq.data.sources import (  # noqa: F401  (each registers its sources)
+    dicom,
+    folder,
+    manifest_file,
+    medical_mnist,
+    medmnist,
+    padsd_adsss,
+    synthetic,
+)
 from hybridq.data.sources.registry import (
     data_folder,
     download_source,
