@@ -9,6 +9,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,9 +34,13 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Folder of a finished run on synthetic images; do not change it."""
     from hybridq.config import parse_experiment
     from hybridq.training.train import train
 
-    return train(parse_experiment(TINY), tmp_path_factory.mktemp("runs"), announce=quietly, progress=quietly).folder
+    folder = train(parse_experiment(TINY), tmp_path_factory.mktemp("runs"), announce=quietly, progress=quietly).folder
+    trained = set(folder.rglob("*"))
+    yield folder
+    added = sorted(map(str, set(folder.rglob("*")) ^ trained))
+    assert not added, f"a test wrote into the run that all share: {', '.join(added)}"

@@ -14,7 +14,7 @@ from hybridq.data.sources.registry import Options, Request, source
 LABELS = ("square", "bar", "cross", "never")
 """What an image may hold; the last one is nowhere."""
 GRADES = ("none", "few", "many")
-"""Squares in an image: none, two, four."""
+SQUARES = {"few": 2, "many": 4}
 SIZE = 32
 
 
@@ -46,8 +46,8 @@ def shapes(request: Request[ShapesOptions]) -> Manifest:
     )
 
     def read(rows: pd.DataFrame) -> Iterator[np.ndarray]:
-        for number, label in zip(rows["frame"], rows["label"], strict=True):
-            yield _labels(targets[number], number) if grades is None else _grade(label, number)
+        for number in rows["frame"]:
+            yield _labels(targets[number], number) if grades is None else _grade(GRADES[grades[number]], number)
 
     return Manifest(
         request.source,
@@ -58,7 +58,7 @@ def shapes(request: Request[ShapesOptions]) -> Manifest:
         task=options.task,
         targets=targets if grades is None else None,
         read=read,
-        content="shapes 1",
+        content="shapes 2",
     )
 
 
@@ -75,9 +75,9 @@ def _labels(present: np.ndarray, seed: int) -> np.ndarray:
     return image
 
 
-def _grade(grade: int, seed: int) -> np.ndarray:
+def _grade(grade: str, seed: int) -> np.ndarray:
     draw = np.random.default_rng(seed)
     image = draw.integers(0, 40, (SIZE, SIZE), dtype=np.uint8)
-    for top, left in draw.integers(0, 26, (2 * grade, 2)):
+    for top, left in draw.integers(0, 26, (SQUARES.get(grade, 0), 2)):
         image[top : top + 6, left : left + 6] = 250
     return image

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import nbformat
@@ -49,9 +50,11 @@ def quickstart(tmp_path: Path) -> Path:
     return file
 
 
-def of(tiny_run: Path) -> dict[str, object]:
-    """The parameters of a reader who has trained that run."""
-    return {"CONFIG": str(tiny_run / "config.yaml"), "RUNS": tiny_run.parent, "LIMIT": None}
+@pytest.fixture
+def trained(tiny_run: Path, tmp_path: Path) -> dict[str, object]:
+    """The parameters of a reader who has trained a run."""
+    copy = shutil.copytree(tiny_run, tmp_path / "trained" / "tiny")
+    return {"CONFIG": str(copy / "config.yaml"), "RUNS": copy.parent, "LIMIT": None}
 
 
 @each
@@ -75,29 +78,32 @@ def test_files_that_a_reader_is_pointed_to_exist(path: Path) -> None:
     assert [name for name in links if not (FOLDER / name).is_file()] == []
 
 
-def test_a_run_that_is_trained_already_is_shown_on_a_simulated_device_without_an_account(tiny_run: Path) -> None:
-    notebook = run(HARDWARE, **of(tiny_run))
+def test_a_run_that_is_trained_already_is_shown_on_a_simulated_device_without_an_account(
+    trained: dict[str, object],
+) -> None:
+    notebook = run(HARDWARE, **trained)
     assert "is finished already" in shown(notebook)
     assert "fake_torino:shots=1024" in shown(notebook)
     assert pictures(notebook)
 
 
 @pytest.mark.parametrize("answer", [None, pytest.param("no", marks=pytest.mark.slow)])
-def test_nothing_is_sent_to_hardware_without_a_yes(answer: str | None, device: Loopback, tiny_run: Path) -> None:
+def test_nothing_is_sent_to_hardware_without_a_yes(
+    answer: str | None, device: Loopback, trained: dict[str, object]
+) -> None:
     with pytest.raises(CellExecutionError) as stopped:
-        run(HARDWARE, answer=answer, BACKEND="ibm_torino:shots=256", **of(tiny_run))
+        run(HARDWARE, answer=answer, BACKEND="ibm_torino:shots=256", **trained)
     assert stopped.value.ename == ("SystemExit" if answer else "StdinNotImplementedError")
     assert device.jobs == {}
 
 
 @pytest.mark.slow
-def test_what_was_measured_on_hardware_is_paid_once_and_compared(device: Loopback, tiny_run: Path) -> None:
-    given = of(tiny_run)
+def test_what_was_measured_on_hardware_is_paid_once_and_compared(device: Loopback, trained: dict[str, object]) -> None:
     for _ in range(2):
-        notebook = run(HARDWARE, answer="yes", BACKEND="ibm_torino:shots=256", **given)
+        notebook = run(HARDWARE, answer="yes", BACKEND="ibm_torino:shots=256", **trained)
         assert "simulated device" in shown(notebook)  # by the name of the service
         assert len(device.jobs) == 1
-    compared = run(FOLDER / "04_compare.ipynb", DEVICE="ibm_torino:shots=256", **given)
+    compared = run(FOLDER / "04_compare.ipynb", DEVICE="ibm_torino:shots=256", **trained)
     assert "no service of IBM's" in shown(compared)
     assert len(device.jobs) == 1
 

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import shapes  # noqa: F401  (a source of these runs)
+import shapes  # also a source of these runs
 
 PINNED = Path(__file__).parent
+
+
+@pytest.fixture(scope="module", autouse=True)
+def as_drawn_then(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Shapes as they were drawn for these runs, where "many" were two squares as well."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("HYBRIDQ_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        patched.setitem(shapes.SQUARES, "many", 2)
+        yield
 
 
 @pytest.fixture(scope="module")
