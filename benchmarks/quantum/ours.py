@@ -56,7 +56,7 @@ def layer_step(
 ) -> Step:
     """QuantumLayer, a subclass of TorchConnector: what a training runs."""
     inputs, weights, upstream = leaves(point, dtype, device)
-    layer = QuantumLayer(_network(program, backend), weights, dtype=dtype).to(device)
+    layer = QuantumLayer(_network(program, backend), weights, dtype=dtype, in_double=False).to(device)
     return Step(layer, inputs, layer.weight, upstream)
 
 

@@ -30,9 +30,11 @@ from hybridq.quantum.qnn import BroadcastEstimatorQNN, ExactEstimatorQNN, refuse
 from hybridq.quantum.training_noise import RandomStrength, check_outcomes, sampled
 
 INITIAL_RANGE = math.pi / 2
-"""Initial weights are uniform in ±INITIAL_RANGE radians, so that every weight has a gradient from step one. The mean
-derivative of ⟨Z⟩ is the same from ±1 to ±π (0.09 at 4 qubits and 2 layers, 0.02 at 8 and 3); the smallest over the
-weights is three times larger at ±π/2 than at ±1."""
+"""Initial weights of :func:`quantum_layer` are uniform in ±INITIAL_RANGE radians.
+
+Every weight has a gradient from step one. The mean derivative of ⟨Z⟩ is the same from ±1 to ±π (0.09 at 4 qubits and 2
+layers, 0.02 at 8 and 3); the smallest over the weights is three times larger at ±π/2 than at ±1.
+"""
 
 
 class QuantumLayer(TorchConnector):
@@ -50,10 +52,11 @@ class QuantumLayer(TorchConnector):
     Args:
         neural_network: the circuit and how it is computed. Any other network of the library, a ``SamplerQNN`` or a
             stock ``EstimatorQNN``, runs as in the stock class, and refuses a second derivative.
-        initial_weights: (W,) radians; default: uniform in ±:data:`INITIAL_RANGE`.
+        initial_weights: (W,) radians; default: as in the stock class, uniform in ±1 from torch's global generator.
         sparse: as in the stock class; True is refused where the network is dense, as every ``EstimatorQNN`` is.
-        generator: for the default initial weights; default: torch's global one.
         dtype: of the weights, float32 or float64.
+        in_double: compute in float64 whatever the dtypes, as the stock class does; else in the wider of the weights' and
+            the inputs' dtype, as :func:`quantum_layer` does.
 
     Raises:
         QiskitMachineLearningError: the wrong number of initial weights, or ``sparse=True``.
@@ -65,14 +68,13 @@ class QuantumLayer(TorchConnector):
         initial_weights: ArrayLike | Tensor | None = None,
         sparse: bool | None = None,
         *,
-        generator: torch.Generator | None = None,
         dtype: torch.dtype = torch.float32,
+        in_double: bool = True,
     ) -> None:
         super().__init__(neural_network, np.zeros(neural_network.num_weights), sparse)
         del self._parameters["_weights"]
         if initial_weights is None:
-            fractions = torch.rand(neural_network.num_weights, generator=generator, dtype=torch.float64)
-            initial = INITIAL_RANGE * (2 * fractions - 1)
+            initial = torch.empty(neural_network.num_weights).uniform_(-1, 1)
         else:
             initial = torch.as_tensor(initial_weights).detach().clone().flatten()
             if len(initial) != neural_network.num_weights:
@@ -80,6 +82,8 @@ class QuantumLayer(TorchConnector):
                     f"{len(initial)} initial weights were given; the circuit has {neural_network.num_weights}"
                 )
         self.register_parameter("weight", nn.Parameter(initial.to(dtype)))
+        self.in_double = in_double
+        """Whether the circuit is computed in float64."""
         self.note: str | None = None
         """What somebody who reads the results has to know about how they were computed."""
         self.shots: int | None = None
@@ -132,6 +136,8 @@ class QuantumLayer(TorchConnector):
 
     def _values(self, network: BroadcastEstimatorQNN, inputs: Tensor, weight: Tensor) -> Tensor:
         """(N, K) of inputs (N, X)."""
+        if self.in_double:
+            inputs, weight = inputs.double(), weight.double()
         if not self.training:
             return network.expectations(inputs, weight)
         compute = network.expectations if self.strengths is None else self.strengths.draw()
@@ -212,7 +218,8 @@ def quantum_layer(
         warnings.warn(
             f"circuit: no observable depends on the weights {', '.join(dead)}; they will not be trained", stacklevel=2
         )
-    layer = QuantumLayer(network, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+    fractions = torch.rand(network.num_weights, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    layer = QuantumLayer(network, INITIAL_RANGE * (2 * fractions - 1), dtype=dtype, in_double=False)
     layer.note = note
     if not isinstance(network, ExactEstimatorQNN):
         if noise_scale is not None:

@@ -463,6 +463,22 @@ def test_as_a_torch_module_it_behaves_like_the_stock_connector(name):
         assert_same(layer, stock, 1e-5)
 
 
+def test_default_weights_are_those_of_the_stock_class_for_the_same_torch_seed():
+    torch.manual_seed(3)
+    stock = TorchConnector(stock_network(two_and_two()))
+    for network in OURS:
+        torch.manual_seed(3)
+        assert torch.equal(QuantumLayer(network(**two_and_two())).weight, stock.weight)
+
+
+def test_single_precision_weights_and_inputs_do_not_make_the_circuit_less_exact():
+    inputs = torch.tensor(ROWS, dtype=torch.float32)
+    for network in OURS:
+        layer = QuantumLayer(network(**two_and_two()))
+        exact = layer.neural_network.forward(inputs.numpy(), layer.weight.detach().numpy())
+        assert np.array_equal(layer(inputs).detach().numpy(), exact.astype(np.float32))
+
+
 def test_a_batch_has_the_sum_of_its_samples_gradients():
     for layer in layers(two_and_two()):
         model = nn.Sequential(nn.Linear(4, 2), layer, nn.Linear(2, 1))
