@@ -12,8 +12,9 @@ import typer
 from hybridq.cli.data_audit import ShowNames, audit, split
 
 if TYPE_CHECKING:
-    from hybridq.data.manifest import Manifest, Progress
+    from hybridq.data.manifest import Manifest
     from hybridq.data.sources.registry import Received, SourceInfo
+    from hybridq.typing import Count
 
 app = typer.Typer(help="The images: what there is, what is wrong with it, and new splits.", no_args_is_help=True)
 
@@ -127,7 +128,7 @@ def _print(manifest: Manifest, sizes: str, intensities: str) -> None:
         announce(f"- {note}")
 
 
-def _sizes(manifest: Manifest, progress: Progress) -> str:
+def _sizes(manifest: Manifest, progress: Count) -> str:
     """The sides of the images; headers are read where the source does not know them."""
     from PIL import Image
 
@@ -153,7 +154,7 @@ def _sizes(manifest: Manifest, progress: Progress) -> str:
 
 
 @contextmanager
-def _transfer() -> Iterator[tuple[Received, Progress]]:
+def _transfer() -> Iterator[tuple[Received, Count]]:
     """Bars of bytes received and of files unpacked on a terminal; nothing where the output goes to a file."""
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars

@@ -21,8 +21,6 @@ OPTIONAL: Final[dict[str, str | int]] = {"frame": 0, "width": 0, "height": 0, "m
 SPLITS: Final = ("train", "validation", "test")
 UNLABELLED: Final = -1
 
-Progress = Callable[[int, int], None]
-"""Called with (images done, images in all)."""
 
 Read = Callable[[pd.DataFrame], Iterable[Pixels]]
 """Rows of the table to their images in order, for sources whose images are not one file each."""

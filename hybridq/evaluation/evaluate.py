@@ -20,7 +20,7 @@ from backends.record import versions
 from hybridq.data.images.intensity import Levels
 from hybridq.errors import UserError
 from hybridq.evaluation.explanations import save_explanations
-from hybridq.evaluation.images import Progress, choose_elsewhere, features_of, images_of, locate
+from hybridq.evaluation.images import choose_elsewhere, features_of, images_of, locate
 from hybridq.evaluation.representations import representations, save_stability
 from hybridq.evaluation.training_mean import training_mean
 from hybridq.files import check_folder
@@ -40,6 +40,7 @@ from hybridq.results.selection import (
     write_evaluation,
 )
 from hybridq.run_folder import RunFolder
+from hybridq.typing import Progress
 
 NOISELESS = "aer"
 

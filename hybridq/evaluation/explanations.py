@@ -20,8 +20,8 @@ from hybridq.data.images.transforms import to_float
 from hybridq.files import write_json
 from hybridq.models import Classifier
 from hybridq.results.selection import Selection
-from hybridq.statistics.metrics import FloatArray, IntArray
 from hybridq.statistics.tasks import task_named
+from hybridq.typing import FloatArray, IntArray
 
 MISTAKES: Final = 8
 RIGHT: Final = 4

@@ -8,7 +8,6 @@ the angles and for the decision only, not for waiting.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -40,9 +39,7 @@ from hybridq.results.selection import (
     write_evaluation,
 )
 from hybridq.run_folder import RunFolder, open_run
-
-Progress = Callable[[str, int, int], None]
-FloatArray = NDArray[np.float64]
+from hybridq.typing import FloatArray, Progress
 
 NOT_IN_THE_NAME = ("reference_chunk", "max_quantum_seconds", "price_per_second", "seconds_per_circuit")
 """Settings of the section ``hardware`` that results do not depend on."""

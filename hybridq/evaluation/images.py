@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -22,8 +21,7 @@ from hybridq.models.build import intensity_of
 from hybridq.models.features import compute_features, frozen_features
 from hybridq.results.selection import Selection, choose_from
 from hybridq.run_folder import RunFolder
-
-Progress = Callable[[str, int, int], None]
+from hybridq.typing import Progress
 
 
 def choose_elsewhere(

@@ -34,11 +34,11 @@ from hybridq.data.images.parallel import map_in_order
 from hybridq.data.images.transforms import to_float
 from hybridq.errors import UserError
 from hybridq.evaluation.evaluate import NOISELESS, circuit_of, expectations
-from hybridq.evaluation.images import Progress
 from hybridq.models.build import has_circuit, intensity_of, load_model
 from hybridq.models.objectives import objective_of
 from hybridq.run_folder import RunFolder
 from hybridq.statistics.tasks import task_named
+from hybridq.typing import Progress
 
 BATCH: Final = 256
 """Images in memory at once, those that wait in decoding processes apart."""

@@ -6,11 +6,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hybridq.evaluation.images import Progress, features_of, images_of
+from hybridq.evaluation.images import features_of, images_of
 from hybridq.files import write_json
 from hybridq.models import Classifier
 from hybridq.results.selection import choose_images, weights_digest
 from hybridq.run_folder import RunFolder
+from hybridq.typing import Progress
 
 FILE = "q_training_mean.json"
 

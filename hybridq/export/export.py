@@ -18,7 +18,7 @@ from hybridq.data.images.images import Images
 from hybridq.data.images.intensity import FULL
 from hybridq.data.images.transforms import to_float
 from hybridq.errors import UserError
-from hybridq.evaluation.images import Progress, images_of
+from hybridq.evaluation.images import images_of
 from hybridq.export import formats
 from hybridq.export.classifier import NOISELESS, FittedLayer, Reference, fit_layer, without_qiskit
 from hybridq.export.spectrum import save_spectrum
@@ -28,6 +28,7 @@ from hybridq.quantum.surrogate import load_surrogate, save_surrogate
 from hybridq.results.selection import Selection, choose_images, weights_digest
 from hybridq.run_folder import RunFolder
 from hybridq.statistics.tasks import task_named
+from hybridq.typing import Progress
 
 EXPECTATION_TOLERANCE: Final = 1e-6
 """Of ⟨Z⟩; the files hold float64, and differ by about 1e-15."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.manifold import TSNE
 
 from hybridq.figures.style import INK, MARKERS, MUTED, RULE, SERIES, WIDTH, colour, styled
-from hybridq.statistics.metrics import FloatArray, IntArray
+from hybridq.typing import FloatArray, IntArray
 
 MOST_POINTS: Final = 400
 """Of more images so many are drawn, chosen with the seed."""

@@ -15,7 +15,7 @@ from sklearn.metrics import roc_curve
 
 from hybridq.figures.style import DASHES, INK, MARKERS, MUTED, RULE, SHADE, WIDTH, colour, key, styled
 from hybridq.results.evaluation import Evaluation
-from hybridq.statistics.metrics import FloatArray
+from hybridq.typing import FloatArray
 
 METRIC_TITLES = {
     "accuracy": "Accuracy",

@@ -17,7 +17,7 @@ from sklearn.metrics import roc_curve
 
 from hybridq.figures.evaluations import METRIC_TITLES
 from hybridq.figures.style import DASHES, INK, MARKERS, MUTED, RULE, SHADE, WIDTH, colour, styled
-from hybridq.statistics.metrics import FloatArray, IntArray
+from hybridq.typing import FloatArray, IntArray
 
 LINE = 0.17
 """Inches of a line of a legend."""

@@ -12,7 +12,7 @@ from matplotlib.ticker import NullLocator, PercentFormatter
 from hybridq.figures.models import Look
 from hybridq.figures.noise_panels import SOURCE_TITLES, curve, exact, legend, level, panels
 from hybridq.figures.style import INK, MUTED, SHADE, WIDTH, colour, styled
-from hybridq.statistics.metrics import FloatArray
+from hybridq.typing import FloatArray
 
 _MOST_POINTS = 1500
 """Drawn of a scatter; more would only be darker."""

@@ -55,8 +55,8 @@ class QuantumLayer(TorchConnector):
         initial_weights: (W,) radians; default: as in the stock class, uniform in ±1 from torch's global generator.
         sparse: as in the stock class; True is refused where the network is dense, as every ``EstimatorQNN`` is.
         dtype: of the weights, float32 or float64.
-        in_double: compute in float64 whatever the dtypes, as the stock class does; else in the wider of the weights' and
-            the inputs' dtype, as :func:`quantum_layer` does.
+        in_double: compute in float64 whatever the dtypes, as the stock class does; else in the wider dtype of weights
+            and inputs, as :func:`quantum_layer` does.
 
     Raises:
         QiskitMachineLearningError: the wrong number of initial weights, or ``sparse=True``.

@@ -13,9 +13,9 @@ import pandas as pd
 
 from hybridq.errors import UserError
 from hybridq.statistics.intervals import EvaluatedMetrics
-from hybridq.statistics.metrics import FloatArray, IntArray
 from hybridq.statistics.scored import Scored
 from hybridq.statistics.tasks import Task, task_named
+from hybridq.typing import FloatArray, IntArray
 
 FILES = ("predictions.csv", "expectations.npz", "record.json", "metrics.json")
 KINDS = ("noiseless", "sampled", "noise model", "simulated device", "hardware")

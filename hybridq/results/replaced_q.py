@@ -13,7 +13,7 @@ import numpy as np
 
 from hybridq.results.evaluation import Evaluation
 from hybridq.statistics.intervals import NO_DIFFERENCE, Interval, proportion_with_interval, signed, verdict_of
-from hybridq.statistics.metrics import IntArray
+from hybridq.typing import IntArray
 
 INTERVENTIONS: Final = {"mean": "q at its training mean", "shuffle": "q shuffled"}
 """``mean``: by its mean over the training images on the noiseless simulator; ``shuffle``: by that of another image of

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from hybridq.data.images.intensity import Levels
 from hybridq.errors import UserError
@@ -22,8 +21,7 @@ from hybridq.files import make_folder, write_json, writing
 from hybridq.run_folder import RunFolder
 from hybridq.statistics.scored import Scored
 from hybridq.statistics.tasks import Task, task_named
-
-FloatArray = NDArray[np.float64]
+from hybridq.typing import FloatArray
 
 
 @dataclass(frozen=True, eq=False)

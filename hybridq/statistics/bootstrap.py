@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hybridq.statistics.metrics import METRICS, FloatArray, IntArray, decide, positive_classes
+from hybridq.statistics.metrics import METRICS, decide, positive_classes
+from hybridq.typing import FloatArray, IntArray
 
 RESAMPLES = 2000
 _ELEMENTS_AT_ONCE = 1_000_000

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from hybridq.statistics.bootstrap import draw
 from hybridq.statistics.intervals import Interval, interval_about, percentile_interval, proportion_with_interval
-from hybridq.statistics.metrics import FloatArray, IntArray
 from hybridq.statistics.scored import Scored
+from hybridq.typing import FloatArray, IntArray
 
 BINS: Final = 10
 """Of about as many images each: bins of equal width leave some with a handful, whose share is chance."""

@@ -25,7 +25,8 @@ from scipy.stats import norm
 from statsmodels.stats.proportion import proportion_confint
 
 from hybridq.statistics.bootstrap import RESAMPLES, draw, group_codes, resampled_metrics
-from hybridq.statistics.metrics import METRICS, IntArray, checked, compute_metrics, confusion_matrix, decide
+from hybridq.statistics.metrics import METRICS, checked, compute_metrics, confusion_matrix, decide
+from hybridq.typing import IntArray
 
 _Z = float(norm.ppf(0.975))
 _FEWEST_RESAMPLES = 100

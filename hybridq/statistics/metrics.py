@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.metrics import confusion_matrix as sklearn_confusion_matrix
 from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
 from hybridq.errors import UserError
+from hybridq.typing import FloatArray, IntArray
 
 METRICS = ("accuracy", "auc", "f1", "precision", "recall", "sensitivity", "specificity")
 """The order of the paper's Table 1."""
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 
 def decide(probabilities: ArrayLike) -> IntArray:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
 from hybridq.errors import UserError
-from hybridq.statistics.metrics import FloatArray, IntArray
+from hybridq.typing import FloatArray, IntArray
 
 THRESHOLD: Final = 0.5
 METRICS: Final = ("accuracy", "exact_match", "auc", "average_precision", "f1", "sensitivity", "specificity")

@@ -24,7 +24,6 @@ from hybridq.statistics.intervals import (
     percentile_interval,
     wilson,
 )
-from hybridq.statistics.metrics import FloatArray, IntArray
 from hybridq.statistics.multilabel import (
     METRICS,
     OF_LABELS,
@@ -33,6 +32,7 @@ from hybridq.statistics.multilabel import (
     defined_labels,
     resampled_metrics,
 )
+from hybridq.typing import FloatArray, IntArray
 
 FEW = 10
 """Below so many positive images, resampling them says little about others."""

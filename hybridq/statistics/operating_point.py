@@ -21,8 +21,8 @@ from hybridq.statistics.intervals import (
     metrics_with_intervals,
     proportion_with_interval,
 )
-from hybridq.statistics.metrics import FloatArray
 from hybridq.statistics.scored import Scored
+from hybridq.typing import FloatArray
 
 RATES = ("sensitivity", "specificity")
 _ALLOWED = (

@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike
 
 from hybridq.statistics.bootstrap import draw, group_codes
 from hybridq.statistics.intervals import Interval, interval_about, percentile_interval, wilson
-from hybridq.statistics.metrics import FloatArray, IntArray, checked, confusion_matrix, decide
+from hybridq.statistics.metrics import checked, confusion_matrix, decide
+from hybridq.typing import FloatArray, IntArray
 
 METRICS: Final = ("kappa", "mae")
 """Quadratic weighted kappa in [-1, 1], 0 by chance (doi:10.1037/h0026256); mean absolute error in grades, 0 is best."""

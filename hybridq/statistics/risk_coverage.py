@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from hybridq.statistics.bootstrap import draw
 from hybridq.statistics.intervals import Interval, interval_about, percentile_interval, wilson
-from hybridq.statistics.metrics import FloatArray
 from hybridq.statistics.scored import Scored
+from hybridq.typing import FloatArray
 
 COVERAGES: Final = np.round(np.arange(1.0, 0.09, -0.02), 2)
 """Where the curve is computed, from all images down to a tenth."""

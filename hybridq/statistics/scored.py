@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridq.statistics.bootstrap import group_codes
-from hybridq.statistics.metrics import FloatArray, IntArray
+from hybridq.typing import FloatArray, IntArray
 
 
 @dataclass(frozen=True, eq=False)

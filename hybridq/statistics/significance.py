@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest, norm, t
 from statsmodels.stats.multitest import multipletests
 
-from hybridq.statistics.metrics import FloatArray
+from hybridq.typing import FloatArray
 
 LEVEL = 0.05
 """Of all tests; intervals are those of 1 − LEVEL."""

@@ -17,8 +17,9 @@ from hybridq.data.subsample import draw_by_class, draw_by_labels
 from hybridq.errors import UserError
 from hybridq.statistics import multilabel, multilabel_intervals, ordinal
 from hybridq.statistics.intervals import EvaluatedMetrics, Interval, difference_intervals, metrics_with_intervals
-from hybridq.statistics.metrics import METRICS, FloatArray, IntArray, decide, positive_classes
+from hybridq.statistics.metrics import METRICS, decide, positive_classes
 from hybridq.statistics.scored import Scored
+from hybridq.typing import FloatArray, IntArray
 
 
 class Task(ABC):

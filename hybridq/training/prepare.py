@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -39,9 +39,7 @@ from hybridq.files import atomic_write, write_json
 from hybridq.models.build import intensity_of
 from hybridq.run_folder import RunFolder, open_run
 from hybridq.training.start import check_start
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is done, how many of it, of how many."""
+from hybridq.typing import Progress
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,12 +36,11 @@ from hybridq.training.callbacks import (
 )
 from hybridq.training.cost import Cost
 from hybridq.training.finetune import FineTune, FrozenFeatures
-from hybridq.training.prepare import Prepared, Progress, check_begun, prepare, write_data
+from hybridq.training.prepare import Prepared, check_begun, prepare, write_data
 from hybridq.training.randomness import derived_seed
 from hybridq.training.signatures import finetuning_signatures, pretraining_signatures
 from hybridq.training.simclr import SimCLR
-
-Announce = Callable[[str], None]
+from hybridq.typing import Announce, Progress
 
 
 def train(

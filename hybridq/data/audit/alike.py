@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,9 +13,7 @@ from hybridq.data.audit.facts import Facts
 from hybridq.data.audit.moved import Placement, moved_pairs
 from hybridq.data.audit.near import NEAR, Whitening, shuffled_share
 from hybridq.data.audit.search import Pairs, pairs_above
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is done, how many of it, of how many."""
+from hybridq.typing import Progress
 
 
 @dataclass(frozen=True)

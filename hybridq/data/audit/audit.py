@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridq.data.audit import findings, intensities
-from hybridq.data.audit.alike import Progress, find_alike
+from hybridq.data.audit.alike import find_alike
 from hybridq.data.audit.balance import Balance, balance
 from hybridq.data.audit.clusters import linked, of_equal
 from hybridq.data.audit.facts import Facts, image_facts
@@ -27,6 +27,7 @@ from hybridq.data.images.cache import cache_folder
 from hybridq.data.manifest import Manifest
 from hybridq.errors import UserError
 from hybridq.files import write_json
+from hybridq.typing import Progress
 
 VERSION: Final = 2
 """Raised when the same images and splits give another verdict."""

@@ -18,8 +18,9 @@ from hybridq.data.images.cache import cache_folder
 from hybridq.data.images.images import files_of, reporting
 from hybridq.data.images.intensity import levels_of
 from hybridq.data.images.parallel import map_in_order
-from hybridq.data.manifest import Manifest, Progress
+from hybridq.data.manifest import Manifest
 from hybridq.files import atomic_write
+from hybridq.typing import Count
 
 VERSION: Final = 2
 """Raised when the same pixels give other facts."""
@@ -81,7 +82,7 @@ class Facts:
         return found
 
 
-def image_facts(manifest: Manifest, *, progress: Progress | None = None) -> Facts:
+def image_facts(manifest: Manifest, *, progress: Count | None = None) -> Facts:
     """The facts of all images of ``manifest``, in the order of its table; only those not known yet are decoded."""
     table = manifest.table
     if manifest.read is None:
@@ -96,7 +97,7 @@ def image_facts(manifest: Manifest, *, progress: Progress | None = None) -> Fact
     return facts
 
 
-def file_facts(files: list[File], *, progress: Progress | None = None) -> Facts:
+def file_facts(files: list[File], *, progress: Count | None = None) -> Facts:
     """The facts of image files, each a path and a frame of it; kept until a file's size or time changes."""
     keys = _keys((path, frame, *_state(path)) for path, frame in files)
     store = _store(os.path.commonpath([Path(path).parent for path, _ in files]) if files else "")

@@ -19,7 +19,7 @@ from scipy.ndimage import gaussian_filter
 
 from hybridq.data.audit.facts import THUMB
 from hybridq.data.audit.search import Pairs, Vectors, neighbours
-from hybridq.data.manifest import Progress
+from hybridq.typing import Count
 
 MOVED: Final = 0.95
 """Correlation of texture above which an image is a moved copy."""
@@ -74,7 +74,7 @@ TURNS: Final = (
 
 
 def moved_pairs(
-    thumbs: NDArray[np.uint8], known: NDArray[np.int64], *, progress: Progress | None = None
+    thumbs: NDArray[np.uint8], known: NDArray[np.int64], *, progress: Count | None = None
 ) -> tuple[Pairs, Placement]:
     """Pairs of ``thumbs`` (uint8, (N, 32, 32)) that are moved copies of each other, and how.
 
@@ -171,7 +171,7 @@ def turn_image(images: NDArray[np.generic], turn: int) -> NDArray[np.generic]:
 
 
 def _lay_over_all(
-    thumbs: NDArray[np.uint8], pairs: Pairs, progress: Progress | None
+    thumbs: NDArray[np.uint8], pairs: Pairs, progress: Count | None
 ) -> tuple[NDArray[np.float32], Placement]:
     scores, placements = [], []
     for start in range(0, len(pairs), CHUNK):

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridq.data.manifest import Progress
+from hybridq.typing import Count
 
 ROWS: Final = 512
 COLUMNS: Final = 8192
@@ -44,7 +44,7 @@ class Pairs:
         return Pairs(low[keep], high[keep], score[keep])
 
 
-def pairs_above(vectors: Vectors, threshold: float, *, progress: Progress | None = None) -> Pairs:
+def pairs_above(vectors: Vectors, threshold: float, *, progress: Count | None = None) -> Pairs:
     """All pairs of rows of ``vectors`` (N, D), each of length 1 or 0, whose inner product is above ``threshold``."""
     count = len(vectors)
     found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]] = []
@@ -78,7 +78,7 @@ def nearest(queries: Vectors, vectors: Vectors) -> tuple[NDArray[np.int64], NDAr
     return where, score
 
 
-def neighbours(vectors: Vectors, count: int, *, progress: Progress | None = None) -> NDArray[np.int64]:
+def neighbours(vectors: Vectors, count: int, *, progress: Count | None = None) -> NDArray[np.int64]:
     """The ``count`` closest other rows of every row of ``vectors`` (N, D), (N, min(count, N - 1)), in no order."""
     import torch
 

@@ -27,9 +27,10 @@ from hybridq.data.decoding import File, FileFacts, Pixels, Unreadable, decode_an
 from hybridq.data.images.array_file import ArrayFile
 from hybridq.data.images.images import Images, all_readable, files_of, reporting
 from hybridq.data.images.parallel import map_in_order
-from hybridq.data.manifest import Manifest, Progress
+from hybridq.data.manifest import Manifest
 from hybridq.errors import UserError
 from hybridq.files import atomic_write
+from hybridq.typing import Count
 
 CACHE_DIR: Final = "HYBRIDQ_CACHE_DIR"
 """Environment variable that names the folder of what can be computed again."""
@@ -47,9 +48,7 @@ def cache_folder() -> Path:
     return Path(given).expanduser() if given else Path(platformdirs.user_cache_dir("hybridq"))
 
 
-def open_images(
-    manifest: Manifest, data: Data, *, split: str | None = None, progress: Progress | None = None
-) -> Images:
+def open_images(manifest: Manifest, data: Data, *, split: str | None = None, progress: Count | None = None) -> Images:
     """The images of a manifest (or of one split of it, in table order) as (N, ``data.channels``, size, size).
 
     All images of the manifest are decoded the first time, and again when a file has changed; of two processes that
@@ -115,7 +114,7 @@ def _unchanged(folder: Path, files: list[File], facts: NDArray[np.void]) -> bool
     return True
 
 
-def _build(folder: Path, manifest: Manifest, data: Data, files: list[File] | None, progress: Progress | None) -> None:
+def _build(folder: Path, manifest: Manifest, data: Data, files: list[File] | None, progress: Count | None) -> None:
     """Decode everything beside ``folder``, then rename; whatever ends it early leaves nothing."""
     for abandoned in folder.parent.glob(f".{folder.name}.*"):  # of processes that were killed: this one has the lock
         shutil.rmtree(abandoned)

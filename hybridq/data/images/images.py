@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from hybridq.data.decoding import File, Pixels, Unreadable, bring_to, decode_then
 from hybridq.data.images.intensity import Levels
 from hybridq.data.images.parallel import map_in_order
-from hybridq.data.manifest import Manifest, Progress
+from hybridq.data.manifest import Manifest
 from hybridq.errors import UserError
+from hybridq.typing import Count
 
 MOST_NAMED: Final = 10
 REPORTED: Final = 64
@@ -74,7 +75,7 @@ def map_images(
     function: Callable[[Pixels], T],
     *,
     rows: pd.DataFrame | None = None,
-    progress: Progress | None = None,
+    progress: Count | None = None,
     errors: Literal["raise"] = "raise",
 ) -> Iterator[T]: ...
 
@@ -85,7 +86,7 @@ def map_images(
     function: Callable[[Pixels], T],
     *,
     rows: pd.DataFrame | None = None,
-    progress: Progress | None = None,
+    progress: Count | None = None,
     errors: Literal["yield"],
 ) -> Iterator[T | Unreadable]: ...
 
@@ -95,7 +96,7 @@ def map_images(
     function: Callable[[Pixels], T],
     *,
     rows: pd.DataFrame | None = None,
-    progress: Progress | None = None,
+    progress: Count | None = None,
     errors: Literal["raise", "yield"] = "raise",
 ) -> Iterator[T | Unreadable]:
     """``function`` of every image of ``rows`` (default: the whole table), in their order, each at its own size.
@@ -125,7 +126,7 @@ def files_of(manifest: Manifest, rows: pd.DataFrame) -> list[File]:
     ]
 
 
-def reporting(results: Iterable[T], total: int, progress: Progress | None) -> Iterator[T]:
+def reporting(results: Iterable[T], total: int, progress: Count | None) -> Iterator[T]:
     """The same results, with a report of progress every now and then and at the end."""
     for done, result in enumerate(results, start=1):
         yield result

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hybridq.data.manifest import Manifest, Progress
+    from hybridq.data.manifest import Manifest
+    from hybridq.typing import Count
 
 Levels = tuple[float, float]
 """A lower and an upper level."""
@@ -68,7 +69,7 @@ class Intensity:
         return Intensity(kept.get("bits"), percentiles and tuple(percentiles), levels and tuple(levels))
 
 
-def measure(manifest: Manifest, rows: pd.DataFrame, *, progress: Progress | None = None) -> Measured | None:
+def measure(manifest: Manifest, rows: pd.DataFrame, *, progress: Count | None = None) -> Measured | None:
     """What the images of ``rows``, at their own size, use; None where none can be read.
 
     At most ``MOST_MEASURED`` of them are read, each with the same weight.

@@ -11,11 +11,12 @@ from typing import Final
 
 import pandas as pd
 
-from hybridq.data.manifest import COLUMNS, Manifest, Progress
+from hybridq.data.manifest import COLUMNS, Manifest
 from hybridq.data.sources.registry import Options, Received, Request, find_data, source
 from hybridq.data.sources.support.duplicates import fingerprint_files
 from hybridq.data.sources.support.layout import image_files
 from hybridq.errors import UserError
+from hybridq.typing import Count
 
 PLACE: Final = "medical_mnist"
 INSIDE: Final = "resized"
@@ -36,7 +37,7 @@ class MedicalMnistOptions(Options):
 
 
 def fetch(
-    request: Request[MedicalMnistOptions], folder: Path, received: Received | None, progress: Progress | None
+    request: Request[MedicalMnistOptions], folder: Path, received: Received | None, progress: Count | None
 ) -> Path:
     """The release at the commit whose images this source was written for."""
     from hybridq.data.sources.support.releases import Release, download_release

@@ -20,10 +20,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BeforeValidator
 
-from hybridq.data.manifest import COLUMNS, Manifest, Progress, Task
+from hybridq.data.manifest import COLUMNS, Manifest, Task
 from hybridq.data.sources.registry import Options, Received, Request, find_data, source
 from hybridq.data.sources.support.npz import ArrayMember, array_members
 from hybridq.errors import UserError
+from hybridq.typing import Count
 
 FOLDER: Final = "medmnist"
 SPLIT_OF: Final = {"train": "train", "val": "validation", "test": "test"}
@@ -79,9 +80,7 @@ def index() -> dict[str, dict[str, Any]]:
     raise RuntimeError("the package medmnist has no index INFO of the form that its version 3 has")
 
 
-def fetch(
-    request: Request[MedmnistOptions], folder: Path, received: Received | None, progress: Progress | None
-) -> Path:
+def fetch(request: Request[MedmnistOptions], folder: Path, received: Received | None, progress: Count | None) -> Path:
     """The release's file of this name and size, checked against the index's MD5."""
     from hybridq.data.sources.support.download import download
 
@@ -228,7 +227,7 @@ def _forwards(file: Path, arrays: dict[str, ArrayMember], wanted: list[tuple[int
         yield from arrays[f"{part}_images"].items(file, positions)
 
 
-def _md5(file: Path, progress: Progress | None) -> str:
+def _md5(file: Path, progress: Count | None) -> str:
     digest = hashlib.md5(usedforsecurity=False)
     total = max(1, file.stat().st_size)
     done = 0

@@ -14,11 +14,12 @@ from pydantic import Field
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from hybridq.data.manifest import COLUMNS, SPLITS, Manifest, Progress
+from hybridq.data.manifest import COLUMNS, SPLITS, Manifest
 from hybridq.data.sources.registry import Options, Received, Request, find_data, source
 from hybridq.data.sources.support.duplicates import fingerprint_files
 from hybridq.data.sources.support.layout import image_files
 from hybridq.errors import UserError
+from hybridq.typing import Count
 
 CLASSES: Final = ("negative", "positive")
 PLACE: Final = "lrse_net"
@@ -37,7 +38,7 @@ class PadsdOptions(Options):
     """Folder that holds ``P-ADSD``."""
 
 
-def fetch(request: Request, folder: Path, received: Received | None, progress: Progress | None) -> Path:
+def fetch(request: Request, folder: Path, received: Received | None, progress: Count | None) -> Path:
     """Both sets of the release, at the commit whose images these sources were written for."""
     from hybridq.data.sources.support.releases import Release, download_release
 

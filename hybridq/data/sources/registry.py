@@ -13,7 +13,7 @@ from typing import Final, Generic, TypeVar
 from pydantic import ValidationError
 
 from hybridq.config import Data, Section
-from hybridq.data.manifest import Manifest, Progress
+from hybridq.data.manifest import Manifest
 from hybridq.data.sources.support.merged import merge_classes
 from hybridq.data.sources.support.positive import choose_positive
 from hybridq.data.split_file import apply_split_manifest
@@ -21,6 +21,7 @@ from hybridq.data.splits import draw_missing
 from hybridq.data.tables import OF_SPLITS, Columns
 from hybridq.errors import UserError
 from hybridq.files import check_folder
+from hybridq.typing import Count
 
 DATA_DIR: Final = "HYBRIDQ_DATA_DIR"
 """Environment variable that names the folder under which data sets are looked for."""
@@ -47,7 +48,7 @@ class Request(Generic[OptionsT]):
     options: OptionsT
     data: Data
     """What the configuration asks of the images, whatever their source."""
-    progress: Progress | None = None
+    progress: Count | None = None
     as_released: bool = False
     """Nothing is removed, and groups are those that the release itself names."""
     again: bool = False
@@ -62,7 +63,7 @@ class Request(Generic[OptionsT]):
 Received = Callable[[int, int], None]
 """Called with (bytes here, bytes in all); 0 in all is unknown."""
 
-Download = Callable[[Request, Path, Received | None, Progress | None], Path]
+Download = Callable[[Request, Path, Received | None, Count | None], Path]
 """Fetch the data of a request into the folder of all data."""
 
 
@@ -134,7 +135,7 @@ def data_folder() -> Path | None:
     return Path(given).expanduser() if given else None
 
 
-def download_source(name: str, *, received: Received | None = None, progress: Progress | None = None) -> Path:
+def download_source(name: str, *, received: Received | None = None, progress: Count | None = None) -> Path:
     """Fetch the data of a source such as ``padsd`` or ``medmnist:name=breastmnist`` to where it looks for them.
 
     Raises :class:`UserError` where the source cannot be downloaded, ``HYBRIDQ_DATA_DIR`` is not set, or it fails.
@@ -155,7 +156,7 @@ def load_manifest(
     data: Data,
     seed: int,
     *,
-    progress: Progress | None = None,
+    progress: Count | None = None,
     as_released: bool = False,
     classes: tuple[str, ...] | None = None,
     again: bool = False,
@@ -253,7 +254,7 @@ def find_data(request: Request, path: str | None, default: str, holds: str) -> P
 
 
 def _parse(
-    text: str, data: Data, progress: Progress | None, as_released: bool, again: bool = False
+    text: str, data: Data, progress: Count | None, as_released: bool, again: bool = False
 ) -> tuple[_Registered, Request]:
     name, _, tail = text.strip().partition(":")
     registered = _SOURCES.get(name)

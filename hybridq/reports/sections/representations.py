@@ -18,7 +18,7 @@ from hybridq.errors import UserError
 from hybridq.figures.embeddings import embedding_maps, tsne_maps
 from hybridq.figures.style import inline_svg
 from hybridq.results.evaluation import Evaluation
-from hybridq.statistics.metrics import IntArray
+from hybridq.typing import IntArray
 
 TITLES = {"h": "h, features", "q": "q, circuit or its stand-in", "fused": "h̃, fused"}
 

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from hybridq.statistics.bootstrap import RESAMPLES, draw, weighted_auc
 from hybridq.statistics.intervals import Interval, interval_about, percentile_interval, wilson
-from hybridq.statistics.metrics import FloatArray
 from hybridq.statistics.scored import Scored
 from hybridq.statistics.tasks import Task
 from hybridq.studies.mitigation.methods import NONE, Method
+from hybridq.typing import FloatArray
 
 
 class Comparison:

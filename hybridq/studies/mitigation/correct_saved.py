@@ -14,18 +14,17 @@ import pandas as pd
 
 from hybridq.errors import UserError
 from hybridq.evaluation.evaluate import circuit_of, compute_angles
-from hybridq.evaluation.images import Progress
 from hybridq.files import atomic_write, write_json
 from hybridq.models.objectives import objective_of
 from hybridq.results.evaluation import Evaluation, read_evaluations
 from hybridq.results.selection import Selection, folder_name, key_of
 from hybridq.run_folder import RunFolder
-from hybridq.statistics.metrics import FloatArray
 from hybridq.studies.mitigation.learned import fit_correction
 from hybridq.studies.mitigation.methods import NONE, Method
 from hybridq.studies.mitigation.noiseless import decision, noiseless_values
 from hybridq.studies.mitigation.outcome import Errors, Outcome
 from hybridq.studies.mitigation.tables import RECORD, TABLE, table_of
+from hybridq.typing import FloatArray, Progress
 
 LEARNED = Method(learned=True)
 

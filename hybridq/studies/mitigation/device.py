@@ -14,9 +14,9 @@ from backends.mitigation.folding import folded
 from backends.mitigation.readout import Readout, calibrated, preparation
 from backends.mitigation.twirling import twirled
 from hybridq.quantum.engine import compile_noisy
-from hybridq.statistics.metrics import FloatArray
 from hybridq.studies.mitigation.methods import ReadoutFrom, Version
 from hybridq.studies.mitigation.shots import distribution, read_jointly, sample
+from hybridq.typing import FloatArray
 
 Kept = Callable[[str, Callable[[], FloatArray]], FloatArray]
 """The array of a name, computed unless it is at hand already."""

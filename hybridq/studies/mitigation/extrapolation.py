@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from hybridq.statistics.metrics import FloatArray
+from hybridq.typing import FloatArray
 
 Extrapolation = Literal["linear", "exponential"]
 

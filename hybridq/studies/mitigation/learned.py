@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from sklearn.linear_model import RidgeCV
 
-from hybridq.statistics.metrics import FloatArray
+from hybridq.typing import FloatArray
 
 _PENALTIES = np.logspace(-5, 2, 15)
 

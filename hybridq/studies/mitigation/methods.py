@@ -10,8 +10,8 @@ import numpy as np
 
 from backends.hardware_options import TWIRLS, ZNE_FACTORS
 from backends.mitigation.readout import Readout
-from hybridq.statistics.metrics import FloatArray
 from hybridq.studies.mitigation.extrapolation import EXTRAPOLATIONS, Extrapolation
+from hybridq.typing import FloatArray
 
 ReadoutFrom = Literal["calibration", "measured"]
 

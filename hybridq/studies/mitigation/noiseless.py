@@ -13,7 +13,7 @@ from hybridq.models.build import load_model
 from hybridq.models.objectives import objective_of
 from hybridq.quantum.engine import compile_program
 from hybridq.run_folder import RunFolder
-from hybridq.statistics.metrics import FloatArray
+from hybridq.typing import FloatArray
 
 
 def noiseless_values(program: CircuitProgram, angles: FloatArray, weights: FloatArray) -> FloatArray:

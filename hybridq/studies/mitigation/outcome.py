@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hybridq.statistics.metrics import FloatArray
 from hybridq.studies.mitigation.device import SimulatedDevice
 from hybridq.studies.mitigation.learned import fit_correction
 from hybridq.studies.mitigation.methods import Method
+from hybridq.typing import FloatArray
 
 
 @dataclass

@@ -24,19 +24,19 @@ from backends.names import parse_name
 from backends.record import versions
 from hybridq.errors import UserError
 from hybridq.evaluation.evaluate import circuit_of, compute_angles
-from hybridq.evaluation.images import Progress, locate
+from hybridq.evaluation.images import locate
 from hybridq.files import atomic_write, check_folder, write_json
 from hybridq.models.objectives import objective_of
 from hybridq.quantum.engine.noisy.program import MAX_QUBITS
 from hybridq.results.selection import Selection, choose_images, folder_name, key_of, weights_digest
 from hybridq.run_folder import RunFolder
-from hybridq.statistics.metrics import FloatArray
 from hybridq.statistics.tasks import task_named
 from hybridq.studies.mitigation.device import SimulatedDevice
 from hybridq.studies.mitigation.methods import CALIBRATION_CIRCUITS, methods_for
 from hybridq.studies.mitigation.noiseless import decision, noiseless_values
 from hybridq.studies.mitigation.outcome import repeat
 from hybridq.studies.mitigation.tables import RECORD, TABLE, table_of
+from hybridq.typing import FloatArray, Progress
 
 TRAINING_IMAGES: Final = 32
 """Circuits on which the learned correction is fitted, unless told otherwise."""

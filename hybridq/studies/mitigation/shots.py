@@ -15,7 +15,7 @@ from qiskit.quantum_info import SparsePauliOp
 from scipy.linalg import hadamard
 
 from backends.aer import SimulatedCircuit
-from hybridq.statistics.metrics import FloatArray
+from hybridq.typing import FloatArray
 
 
 def read_jointly(compiled: SimulatedCircuit) -> SimulatedCircuit:

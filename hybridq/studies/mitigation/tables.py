@@ -9,11 +9,11 @@ import pandas as pd
 
 from hybridq.results.selection import Selection
 from hybridq.statistics.intervals import Interval
-from hybridq.statistics.metrics import FloatArray
 from hybridq.statistics.tasks import task_named
 from hybridq.studies.mitigation.comparison import Comparison
 from hybridq.studies.mitigation.methods import Method
 from hybridq.studies.mitigation.outcome import Outcome
+from hybridq.typing import FloatArray
 
 TABLE, RECORD = "mitigation.csv", "record.json"
 

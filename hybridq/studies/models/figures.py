@@ -11,12 +11,13 @@ from matplotlib.figure import Figure
 
 from hybridq.figures import models as figures
 from hybridq.figures.models import Look
-from hybridq.statistics.metrics import IntArray, confusion_matrix
+from hybridq.statistics.metrics import confusion_matrix
 from hybridq.statistics.tasks import Task, task_named
 from hybridq.studies.models.config import Study
 from hybridq.studies.models.paired_tests import Setting, cells_in
 from hybridq.studies.models.store import Results
 from hybridq.studies.models.tables import SettingTable, frame
+from hybridq.typing import IntArray
 
 
 def study_figures(study: Study, results: Results, tables: Sequence[SettingTable]) -> Iterator[tuple[str, Figure]]:

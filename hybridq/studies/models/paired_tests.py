@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,15 +11,14 @@ import pandas as pd
 from hybridq.errors import UserError
 from hybridq.statistics.bootstrap import draw, group_codes, weighted_auc
 from hybridq.statistics.intervals import newcombe
-from hybridq.statistics.metrics import FloatArray, IntArray
 from hybridq.statistics.significance import LEVEL, Difference, holm, mcnemar, paired_delong, two_level
 from hybridq.statistics.tasks import Task, task_named
 from hybridq.studies.models.config import Study
 from hybridq.studies.models.store import Results
+from hybridq.typing import FloatArray, IntArray, Progress
 
 RESAMPLES = 1000
 """A standard error from so many resamples is known to 2 %."""
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ row a cell, backend and image, with the columns of predictions.csv, exactly.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,9 @@ from hybridq.results.evaluation import Evaluation, read_evaluations
 from hybridq.run_folder import RunFolder
 from hybridq.studies.models.config import Cell, Study, with_replaced_q
 from hybridq.studies.models.run import check_same, failures, is_finished
+from hybridq.typing import Progress
 
 KEYS = ("cell", "model", "data", "label_fraction", "seed", "backend")
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ import numpy as np
 
 from hybridq.statistics.bootstrap import draw, group_codes, weighted_auc
 from hybridq.statistics.intervals import Interval, percentile_interval, proportion_with_interval
-from hybridq.statistics.metrics import FloatArray, IntArray
 from hybridq.statistics.operating_point import YOUDEN, choose
 from hybridq.studies.noise.cells import NOISELESS
 from hybridq.studies.noise.subject import Subject
+from hybridq.typing import FloatArray, IntArray
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,8 +16,9 @@ from hybridq.studies.noise.cells import REFERENCE, Cell, cells_of
 from hybridq.studies.noise.config import NoiseStudy
 from hybridq.studies.noise.measure import measure, reference_of
 from hybridq.studies.noise.store import SavedCell, Store
-from hybridq.studies.noise.subject import Progress, Subject
+from hybridq.studies.noise.subject import Subject
 from hybridq.studies.noise.values import NoisyValues
+from hybridq.typing import Progress
 
 CIRCUIT = ("depth", "two_qubit_gates", "layout_score", "calibrated")
 """What a row says of the circuit that ran, as the backend's record has it."""

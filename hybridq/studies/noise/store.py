@@ -15,9 +15,9 @@ from hybridq.errors import UserError
 from hybridq.files import atomic_write
 from hybridq.results.selection import Selection, folder_name, key_of, weights_digest
 from hybridq.run_folder import RunFolder
-from hybridq.statistics.metrics import FloatArray
 from hybridq.studies.noise.cells import FIRST_OF_A_CELL, Cell
 from hybridq.studies.noise.measure import Measured
+from hybridq.typing import FloatArray
 
 CELLS = Path("noise") / "cells"
 """In a run folder."""

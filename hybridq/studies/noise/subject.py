@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,11 +16,9 @@ from hybridq.quantum.engine import compile_program
 from hybridq.quantum.layer import QuantumLayer
 from hybridq.results.selection import Selection, choose_images
 from hybridq.run_folder import RunFolder
-from hybridq.statistics.metrics import FloatArray, IntArray
 from hybridq.statistics.scored import Scored
 from hybridq.statistics.tasks import Task, task_named
-
-Progress = Callable[[str, int, int], None]
+from hybridq.typing import FloatArray, IntArray, Progress
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from hybridq.run_folder import RunFolder
-from hybridq.statistics.metrics import FloatArray
 from hybridq.studies.noise.cells import REFERENCE
 from hybridq.studies.noise.run import StudiedRun
 from hybridq.studies.noise.store import SavedCell
 from hybridq.studies.noise.thresholds import bearable_noise
+from hybridq.typing import FloatArray
 
 _NO_MODEL: Final = {
     "name",

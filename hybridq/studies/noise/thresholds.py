@@ -8,8 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from hybridq.statistics.metrics import FloatArray
 from hybridq.studies.noise.store import SavedCell
+from hybridq.typing import FloatArray
 
 DROPS: Final = (0.01, 0.05)
 """Of AUC, from the noiseless simulator's."""

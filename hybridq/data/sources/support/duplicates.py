@@ -7,10 +7,10 @@ from pathlib import Path
 
 from hybridq.data.audit.facts import file_facts
 from hybridq.data.images.images import all_readable
-from hybridq.data.manifest import Progress
+from hybridq.typing import Count
 
 
-def fingerprint_files(paths: Sequence[Path], *, progress: Progress | None = None) -> list[bytes]:
+def fingerprint_files(paths: Sequence[Path], *, progress: Count | None = None) -> list[bytes]:
     """One digest a file, equal exactly where the pixels are equal at their own size; those known are not read again.
 
     Raises :class:`~hybridq.errors.UserError` naming the files that are no images.

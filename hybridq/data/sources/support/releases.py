@@ -16,9 +16,9 @@ import numpy as np
 from filelock import FileLock, Timeout
 from PIL import Image, UnidentifiedImageError
 
-from hybridq.data.manifest import Progress
 from hybridq.data.sources.support.download import Received, download
 from hybridq.errors import UserError
+from hybridq.typing import Count
 
 HOST: Final = "https://github.com"
 REPORTED: Final = 256
@@ -46,7 +46,7 @@ class Release:
 
 
 def download_release(
-    release: Release, place: Path, *, received: Received | None = None, progress: Progress | None = None
+    release: Release, place: Path, *, received: Received | None = None, progress: Count | None = None
 ) -> None:
     """Fetch a release into the new folder ``place``, which appears complete or not at all.
 
@@ -112,7 +112,7 @@ def _other_commit(file: Path, release: Release) -> str | None:
     return None if comment == release.commit else f"is not the archive of commit {release.commit}"
 
 
-def _unpack(archive: Path, release: Release, into: Path, progress: Progress | None) -> str | None:
+def _unpack(archive: Path, release: Release, into: Path, progress: Count | None) -> str | None:
     """Unpack the images; what is wrong with them, or None."""
     shutil.rmtree(into, ignore_errors=True)  # of a process that was killed
     try:

@@ -31,8 +31,9 @@ from hybridq.quantum.engine.constants import Constants
 from hybridq.quantum.engine.noiseless.program import MEMORY
 from hybridq.quantum.engine.noisy.stages import ChainStage, TurnStage, is_encoding, schedule_noisy, split_encoding
 from hybridq.quantum.engine.noisy.steps import EncodingVectors, StepMatrices, before, joint_vectors, steps_of
-from hybridq.quantum.engine.noisy.transfer import FloatArray, noisy_items, pauli_vector
+from hybridq.quantum.engine.noisy.transfer import noisy_items, pauli_vector
 from hybridq.quantum.engine.program import ExactProgram
+from hybridq.typing import FloatArray
 
 MAX_QUBITS = 8
 """Largest circuit: a Pauli vector of 65,536 numbers for each observable or sample."""

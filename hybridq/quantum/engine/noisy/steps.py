@@ -19,7 +19,8 @@ from hybridq.quantum.engine.constants import Constants
 from hybridq.quantum.engine.expressions import AngleMap
 from hybridq.quantum.engine.lower import Angle, Rotation
 from hybridq.quantum.engine.noisy.stages import Chain, ChainStage, Stage, TurnStage, merged
-from hybridq.quantum.engine.noisy.transfer import Channel, FloatArray, pauli_turn
+from hybridq.quantum.engine.noisy.transfer import Channel, pauli_turn
+from hybridq.typing import FloatArray
 
 _GROUND = np.array([1.0, 0.0, 0.0, 1.0])  # the Pauli vector of |0>
 

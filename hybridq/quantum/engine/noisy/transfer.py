@@ -25,8 +25,7 @@ from backends.compile import delays_in_seconds
 from backends.noise import Noise
 from hybridq.errors import UserError
 from hybridq.quantum.engine.lower import PAULI, Fixed, Rotation, lower
-
-FloatArray = NDArray[np.float64]
+from hybridq.typing import FloatArray
 
 _LETTERS = "ixyz"
 # Phase k of the product of two Paulis: i**k, rows the left factor.
