@@ -26,6 +26,8 @@ Source = Literal["one_qubit", "two_qubit", "relaxation", "idle", "readout", "coh
 LayoutRank = Literal["best", "median", "worst"]
 """Which patch of the device the circuit is placed on; see :func:`backends.compile.place`."""
 
+NOISELESS_BACKEND = "aer"
+"""The exact noiseless simulator."""
 NOT_CALIBRATED = {
     "fake_fractional": "its error rates are made up, for tests of the client; no device had them",
     "fake_nighthawk": "its error rates are made up, for trying the transpiler; fake_miami is a calibrated Nighthawk",

@@ -15,7 +15,9 @@ from pathlib import Path
 import pandas as pd
 
 from hybridq.evaluation.evaluate import evaluate, plan_evaluation
+from hybridq.evaluation.inference import Inference
 from hybridq.files import atomic_write
+from hybridq.results.selection import ImageChoice
 from hybridq.run_folder import RunFolder, open_run
 from hybridq.statistics.significance import interval_over_seeds
 
@@ -67,7 +69,7 @@ def _over_seeds(values: list[float]) -> str:
 
 
 def _metrics(folder: Path, source: str | None) -> dict:
-    done = evaluate(plan_evaluation(open_run(folder), "aer", data=source), progress=lambda *_: None)
+    done = evaluate(plan_evaluation(Inference.of(open_run(folder), ImageChoice(data=source)), "aer"))
     return json.loads((done / "metrics.json").read_text(encoding="utf-8"))
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 
 from hybridq.config import Experiment, parse_experiment
 from hybridq.evaluation.evaluate import evaluate, plan_evaluation
+from hybridq.evaluation.inference import Inference
 from hybridq.files import atomic_write
 from hybridq.run_folder import RunFolder
 from hybridq.training.train import train
@@ -52,7 +53,7 @@ def run_split(split: str, runs: Path, pretraining: int, epochs: int) -> list[dic
     for seed in SEEDS:
         name = f"padsd_{split}_seed{seed}"
         run = _train(experiment(name, split, f"encoder: {encoder.folder}", epochs, seed), runs)
-        folder = evaluate(plan_evaluation(run, "aer"), progress=lambda *_: None)
+        folder = evaluate(plan_evaluation(Inference.of(run), "aer"))
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         for metric in SHOWN:
             cell = metrics["metrics"][metric]

@@ -37,7 +37,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
     Raises :class:`WritingError` where the folder cannot be made or has no room.
 
-    >>> with whole(Path("history.csv")) as partial:  # doctest: +SKIP
+    >>> with atomic_write(Path("history.csv")) as partial:  # doctest: +SKIP
     ...     frame.to_csv(partial)
     """
     make_folder(path.parent)
@@ -50,6 +50,14 @@ def atomic_write(path: Path) -> Iterator[Path]:
             partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file; raises :class:`UserError` when it is missing or no JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read ({error})") from None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
 from hybridq.config import Experiment, dump_experiment, load_experiment
 from hybridq.errors import UserError
-from hybridq.files import write_json, write_text
+from hybridq.files import read_json, write_json, write_text
 
 VERSIONED = (
     "hybridq-medical",
@@ -34,7 +37,10 @@ VERSIONED = (
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run folder. Paths of its files; nothing is read before it is asked for."""
+    """A run folder. Paths of its files; nothing is read before it is asked for.
+
+    What a finished run cannot change is read once.
+    """
 
     folder: Path
 
@@ -72,38 +78,61 @@ class RunFolder:
         """Whether training ended: training.json is its last file."""
         return (self.folder / "training.json").is_file()
 
+    @cached_property
     def experiment(self) -> Experiment:
         """The resolved configuration."""
         return load_experiment(self.config)
 
     def read_json(self, name: str) -> Any:
         """The content of a JSON file of the run; raises :class:`UserError` when it is missing or no JSON."""
-        path = self.folder / name
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise UserError(f"{path}: cannot be read ({error})") from None
+        return read_json(self.folder / name)
 
+    @cached_property
+    def data_card(self) -> dict[str, Any]:
+        """Content of data.json: classes, task, positive class, intensities, counts."""
+        card: dict[str, Any] = self.read_json("data.json")
+        return card
+
+    @cached_property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, or of the labels where an image may have several."""
-        return tuple(self.read_json("data.json")["classes"])
+        return tuple(self.data_card["classes"])
 
+    @cached_property
     def task(self) -> str:
         """binary, multi-class, ordinal or multi-label."""
         # Runs that were trained before tasks were recorded have one of several classes.
-        recorded = self.read_json("data.json").get("task")
-        return str(recorded) if recorded else "binary" if len(self.classes()) == 2 else "multi-class"
+        recorded = self.data_card.get("task")
+        return str(recorded) if recorded else "binary" if len(self.classes) == 2 else "multi-class"
+
+    @cached_property
+    def weights_digest(self) -> str:
+        """SHA-256 of the trained weights."""
+        return hashlib.sha256(self.weights.read_bytes()).hexdigest()
+
+    def result_key(self, split: str, ids: Sequence[str], **also: Any) -> str:
+        """Return the key of a result on these images; ``also`` is what else decides it.
+
+        The weights and the run's seed belong to it, unless ``also`` has another seed.
+        """
+        content = {"split": split, "samples": list(ids), "weights": self.weights_digest, "seed": self.experiment.seed}
+        return key_of(content | also)
+
+    def result_folder(self, kind: Literal["evaluations", "hardware", "mitigation"], label: str, key: str) -> Path:
+        """Return where a result of that key is kept."""
+        return self.folder / kind / result_name(label, key)
 
     def positive_sentence(self) -> str | None:
         """Say of which class sensitivity is, and how it was chosen; None unless the task is binary."""
-        if self.task() != "binary":
+        if self.task != "binary":
             return None
-        negative, positive = self.classes()
-        chosen = self.read_json("data.json").get("positive")
+        negative, positive = self.classes
+        chosen = self.data_card.get("positive")
         by = f" ({chosen['by']})" if chosen else ""
         rates = f"sensitivity is its share that is found, specificity that of {negative}"
         return f"The positive class is {positive}{by}: {rates}."
 
+    @property
     def directory(self) -> Path | None:
         """Where the command that trained it was started: relative paths of its data begin there.
 
@@ -118,6 +147,17 @@ class RunFolder:
         return pd.read_csv(self.splits, dtype={"id": str, "group": str, "split": str}, keep_default_na=False)
 
 
+def key_of(content: dict[str, Any]) -> str:
+    """Return 16 hexadecimal digits that name what decides a result; the same content has the same key."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def result_name(label: str, key: str) -> str:
+    """Return ``<slug>-<key8>``, the name of a result's folder or file."""
+    slug = "-".join(filter(None, "".join(c if c.isalnum() else "-" for c in label).split("-")))
+    return f"{slug}-{key[:8]}"
+
+
 def create_run(root: Path, experiment: Experiment) -> RunFolder:
     """The run folder of ``experiment`` under ``root``: new, or the one that an earlier, killed command left.
 
@@ -125,8 +165,8 @@ def create_run(root: Path, experiment: Experiment) -> RunFolder:
     """
     run = RunFolder(root / experiment.name)
     if run.config.exists():
-        if run.experiment() != experiment:
-            keys = ", ".join(_differences(run.experiment().model_dump(), experiment.model_dump()))
+        if run.experiment != experiment:
+            keys = ", ".join(_differences(run.experiment.model_dump(), experiment.model_dump()))
             raise UserError(
                 f"{run.folder}: holds a run with another configuration (different: {keys}); choose another --set name=…"
             )

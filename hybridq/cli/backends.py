@@ -115,12 +115,12 @@ def show(
         from backends.ibm.arrangement import arrange, references_for
         from backends.ibm.copies import place_copies
         from backends.ibm.plan import make_plan
-        from hybridq.evaluation.evaluate import circuit_of
         from hybridq.evaluation.hardware import complete_name
+        from hybridq.evaluation.inference import circuit_of
 
         _, colon, options = parsed.canonical.partition(":")
         full = complete_name(opened, f"ibm_{device.name.removeprefix('ibm_')}{colon}{options}")
-        seed = opened.experiment().seed if full.seed is None else full.seed
+        seed = opened.experiment.seed if full.seed is None else full.seed
         asked = full.options or HardwareOptions()
         delay.chosen(asked.rep_delay_us, device.name)
         if asked.fractional and parsed.kind == "fake":
@@ -137,8 +137,8 @@ def show(
             arrange(images, len(compiled.copies), references=shared, seed=seed),
             asked,
             rep_delay=delay,
-            seconds_per_circuit=opened.experiment().hardware.seconds_per_circuit,
-            price_per_second=opened.experiment().hardware.price_per_second,
+            seconds_per_circuit=opened.experiment.hardware.seconds_per_circuit,
+            price_per_second=opened.experiment.hardware.price_per_second,
             quota_seconds=quota,
         )
     if as_json:

@@ -72,12 +72,13 @@ def compare(
     if rule is not None and split == "validation":
         raise UserError("--threshold chooses on validation images, which then judge nothing; compare another --split")
     from hybridq.cli.console import announce, working
-    from hybridq.cli.evaluate import evaluate_on
+    from hybridq.cli.evaluate import Evaluations
     from hybridq.cli.operating_point import compare_at_threshold, evaluate_validation
     from hybridq.cli.study_sections import study_sections
     from hybridq.cli.tables import announce_positive, comparison_tables
     from hybridq.files import check_folder
     from hybridq.results.comparison import compare_evaluations, write_comparison
+    from hybridq.results.selection import ImageChoice
     from hybridq.run_folder import open_run
 
     opened = open_run(run)
@@ -87,19 +88,13 @@ def compare(
         raise UserError(f"a comparison needs another --backend beside {names[0]}")
     if rule is not None:
         evaluate_validation(opened, asked=True)
+    evaluations = Evaluations(opened, ImageChoice(split, limit, stratified))
     folders = []
     for name in names:
         is_hardware = parse_name(name).kind == "ibm"
         for label in [None, *(repeat or [])] if is_hardware else [None]:
             submission = SubmissionOptions(yes=yes, max_quantum_seconds=max_quantum_seconds, repeat=label)
-            folder = evaluate_on(
-                opened,
-                name,
-                split=split,
-                limit=limit,
-                stratified=stratified,
-                submission=submission if is_hardware else None,
-            )
+            folder = evaluations.on(name, submission=submission if is_hardware else None)
             if folder is None:
                 return
             folders.append(folder)
@@ -107,18 +102,18 @@ def compare(
         # q at its training mean is the same evaluation for every backend.
         simulated = [name for name in names if parse_name(name).kind != "ibm"]
         for name in ["aer"] if by == "mean" else simulated:
-            found = evaluate_on(opened, name, split=split, limit=limit, stratified=stratified, replace_q=by)
+            found = evaluations.on(name, replace_q=by)
             assert found is not None
             folders.append(found)
     with working("comparing"):
-        comparison = compare_evaluations(folders, seed=opened.experiment().seed)
+        comparison = compare_evaluations(folders, seed=opened.experiment.seed)
     write_comparison(comparison, opened.folder)
     comparison_tables(comparison)
     announce_positive(opened)
     if rule is not None:
         compare_at_threshold(opened, folders, rule)
     study_sections(opened, names)
-    for leak in opened.read_json("data.json").get("leaks", []):
+    for leak in opened.data_card.get("leaks", []):
         announce(f"the splits leak, results may be too good: {leak}")
     announce(f"written: {opened.folder / 'comparison.csv'}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +22,8 @@ from hybridq.cli.options import (
 from hybridq.errors import UserError
 
 if TYPE_CHECKING:
+    from hybridq.evaluation.inference import Inference
+    from hybridq.results.selection import ImageChoice
     from hybridq.run_folder import RunFolder
 
 
@@ -219,70 +222,55 @@ def evaluate(
     )
     from hybridq.cli.console import announce
     from hybridq.cli.tables import announce_positive, metrics_table
+    from hybridq.results.selection import ImageChoice
     from hybridq.run_folder import open_run
 
     opened = open_run(run)
-    folder = evaluate_on(
-        opened,
-        name,
-        split=split,
-        limit=limit,
-        stratified=stratified,
-        submission=submission,
-        replace_q=replace_q,
-        data=data,
-        own_range=intensity_range == "own",
-    )
+    choice = ImageChoice(split, limit, stratified, data, intensity_range == "own")
+    folder = Evaluations(opened, choice).on(name, submission=submission, replace_q=replace_q)
     if folder is not None:
         metrics_table(folder)
         announce_positive(opened)
         announce(f"results: {folder}")
 
 
-def evaluate_on(
-    run: RunFolder,
-    backend: str,
-    *,
-    split: str = "test",
-    limit: int | None = None,
-    stratified: bool = False,
-    submission: SubmissionOptions | None = None,
-    replace_q: str | None = None,
-    data: str | None = None,
-    own_range: bool = False,
-) -> Path | None:
-    """Run one evaluation with progress, or find it on disk; its folder, or None where it was not to be finished."""
-    from backends.names import parse_name
+class Evaluations:
+    """Evaluations of a run on the same images, on one backend after the other."""
 
-    submission = submission or SubmissionOptions()
-    if parse_name(backend).kind == "ibm":
-        for option, given in (("--replace-q", replace_q), ("--data", data), ("--range own", own_range or None)):
-            if given is not None:
-                raise UserError(f"{option} is for simulated backends; {backend} is hardware")
-        from hybridq.cli.submit import evaluate_on_hardware
+    def __init__(self, run: RunFolder, choice: ImageChoice) -> None:
+        self._run, self._choice = run, choice
 
-        return evaluate_on_hardware(
-            run, backend, split=split, limit=limit, stratified=stratified, submission=submission
-        )
-    if submission.given():
-        raise UserError(f"{submission.given()[0]} is for IBM hardware (ibm_…); {backend} is simulated here")
-    from hybridq.cli.console import announce, bars, working
+    def on(
+        self, backend: str, *, submission: SubmissionOptions | None = None, replace_q: str | None = None
+    ) -> Path | None:
+        """Run one with progress, or find it on disk; return its folder, or None where it was not to be finished."""
+        from backends.names import parse_name
 
-    with working("loading torch and qiskit"):
-        from hybridq.evaluation.evaluate import evaluate as run_evaluation
-        from hybridq.evaluation.evaluate import plan_evaluation
-    plan = plan_evaluation(
-        run,
-        backend,
-        split=split,
-        limit=limit,
-        stratified=stratified,
-        replace_q=replace_q,
-        data=data,
-        own_range=own_range,
-    )
-    if plan.finished:
-        announce(f"{plan.label}: on disk already ({plan.folder})")
-        return plan.folder
-    with bars() as progress:
-        return run_evaluation(plan, progress=progress)
+        submission = submission or SubmissionOptions()
+        if parse_name(backend).kind == "ibm":
+            others = (("--replace-q", replace_q), ("--data", self._choice.data))
+            for option, given in (*others, ("--range own", self._choice.own_range or None)):
+                if given is not None:
+                    raise UserError(f"{option} is for simulated backends; {backend} is hardware")
+            from hybridq.cli.submit import evaluate_on_hardware
+
+            return evaluate_on_hardware(self._run, backend, self._choice, submission)
+        if submission.given():
+            raise UserError(f"{submission.given()[0]} is for IBM hardware (ibm_…); {backend} is simulated here")
+        from hybridq.cli.console import announce, bars, working
+
+        with working("loading torch and qiskit"):
+            from hybridq.evaluation.evaluate import evaluate as run_evaluation
+            from hybridq.evaluation.evaluate import plan_evaluation
+        plan = plan_evaluation(self._inference, backend, replace_q=replace_q)
+        if plan.finished:
+            announce(f"{plan.label}: on disk already ({plan.folder})")
+            return plan.folder
+        with bars() as progress:
+            return run_evaluation(plan, progress=progress)
+
+    @cached_property
+    def _inference(self) -> Inference:
+        from hybridq.evaluation.inference import Inference
+
+        return Inference.of(self._run, self._choice)

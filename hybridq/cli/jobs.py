@@ -157,9 +157,9 @@ def _task_of(ledger: Ledger, evaluation: EvaluationRow) -> Submission | None:
 
 def _is_unfinished(task: Submission) -> bool:
     """Whether a task's results are not decided yet, and the task is no program's of the user's own."""
-    from hybridq.results.selection import folder_name
+    from hybridq.run_folder import RunFolder
 
-    results = Path(task.run) / "evaluations" / folder_name(task.backend, task.key)
+    results = RunFolder(Path(task.run)).result_folder("evaluations", task.backend, task.key)
     return "request" in task.record and not (results / "metrics.json").is_file()
 
 

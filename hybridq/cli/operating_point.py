@@ -28,18 +28,19 @@ def evaluate_validation(run: RunFolder, *, asked: bool) -> None:
     from hybridq.results.evaluation import read_evaluations
     from hybridq.results.operating_points import validations
 
-    if len(run.classes()) != 2 or run.task() == "multi-label":
+    if len(run.classes) != 2 or run.task == "multi-label":
         if asked:
-            what = f"{len(run.classes())} {'labels' if run.task() == 'multi-label' else 'classes'}"
+            what = f"{len(run.classes)} {'labels' if run.task == 'multi-label' else 'classes'}"
             raise UserError(f"--threshold is for two classes; {run.folder} has {what}")
         return
     evaluations = read_evaluations(run.folder)
     if not (evaluations or asked) or any(e.kind == "noiseless" for e in validations(evaluations).values()):
         return
-    from hybridq.cli.evaluate import evaluate_on
+    from hybridq.cli.evaluate import Evaluations
+    from hybridq.results.selection import ImageChoice
 
     try:
-        evaluate_on(run, "aer", split="validation")
+        Evaluations(run, ImageChoice("validation")).on("aer")
     except UserError as error:
         if asked:
             raise
@@ -55,13 +56,13 @@ def compare_at_threshold(run: RunFolder, folders: Sequence[Path], rule: Rule) ->
     from hybridq.statistics.operating_point import RATES
 
     evaluations = [read_evaluation(folder) for folder in folders]
-    found = operating_point(evaluations, validations(read_evaluations(run.folder)), rule, run.experiment().seed)
+    found = operating_point(evaluations, validations(read_evaluations(run.folder)), rule, run.experiment.seed)
     assert found is not None  # two classes, and the validation images were evaluated
     path = run.folder / "operating_point.json"
     write_json(path, found.as_dict())
     chosen = found.threshold
     title = (
-        f"called positive ({escape(run.classes()[1])}) from {chosen.value:.3f} on ({rule.text}): chosen on "
+        f"called positive ({escape(run.classes[1])}) from {chosen.value:.3f} on ({rule.text}): chosen on "
         f"{chosen.images:,} validation images on {chosen.backend}, 95 % {chosen.low:.3f} – {chosen.high:.3f}"
     )
     names = [f"{p.backend}\n{p.kind}" + ("\nits own threshold" if p in found.own else "") for p in found.points]

@@ -64,16 +64,12 @@ def _simulated(
     run: RunFolder, backend: str, split: str, limit: int | None, stratified: bool, training_images: int | None
 ) -> Path:
     from hybridq.cli.console import announce, bars
+    from hybridq.evaluation.inference import Inference
+    from hybridq.results.selection import ImageChoice
     from hybridq.studies.mitigation.run import TRAINING_IMAGES, mitigate, plan_mitigation
 
-    plan = plan_mitigation(
-        run,
-        backend,
-        split=split,
-        limit=limit,
-        stratified=stratified,
-        training_images=training_images or TRAINING_IMAGES,
-    )
+    inference = Inference.of(run, ImageChoice(split, limit, stratified))
+    plan = plan_mitigation(inference, backend, training_images=training_images or TRAINING_IMAGES)
     if plan.finished:
         announce(f"{plan.backend.name}: on disk already ({plan.folder})")
     with bars() as progress:

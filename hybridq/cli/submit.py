@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from backends.ibm.results import ExecutionResult
     from backends.ibm.task import Submission
     from hybridq.evaluation.hardware import HardwarePlan
+    from hybridq.results.selection import ImageChoice
     from hybridq.run_folder import RunFolder
 
 INTERRUPTED = 130
@@ -28,15 +29,15 @@ INTERRUPTED = 130
 
 
 def evaluate_on_hardware(
-    run: RunFolder, backend: str, *, split: str, limit: int | None, stratified: bool, submission: SubmissionOptions
+    run: RunFolder, backend: str, choice: ImageChoice, submission: SubmissionOptions
 ) -> Path | None:
     """Plan, ask, submit, wait and decide, from wherever it stands; None where it was not to be finished now."""
     with working("loading qiskit"):
         from backends.ibm.execution import take_over
         from backends.ibm.ledger import Ledger
         from hybridq.evaluation.hardware import finish, load_submission, plan, status_of
-    evaluation = plan(run, backend, split=split, limit=limit, stratified=stratified, repeat=submission.repeat)
-    submission = submission.completed(run.experiment().hardware)
+    evaluation = plan(run, backend, choice, repeat=submission.repeat)
+    submission = submission.completed(run.experiment.hardware)
     if evaluation.finished:
         announce(f"{evaluation.label}: on disk already ({evaluation.folder})")
         return evaluation.folder
@@ -151,7 +152,7 @@ def _placed(evaluation: HardwarePlan, service: Service, ledger: Ledger, submissi
             ledger=ledger,
         )
     selection = evaluation.selection
-    images = f"{len(selection.rows):,} of split {selection.split} ({selection.about})"
+    images = f"{len(selection.rows):,} of split {selection.split} ({selection.described})"
     plan_table(evaluation.label, placed.plan, placed.compiled.copies, images)
     if is_imitation(placed.host):
         announce(f"{placed.host} answers, which is no service of IBM's: this is a simulated device.")

@@ -19,8 +19,8 @@ from hybridq.data.images.images import Images
 from hybridq.data.images.transforms import to_float
 from hybridq.files import write_json
 from hybridq.models import Classifier
-from hybridq.results.selection import Selection
-from hybridq.statistics.tasks import task_named
+from hybridq.statistics.scored import Scored
+from hybridq.statistics.tasks import Task
 from hybridq.typing import FloatArray, IntArray
 
 MISTAKES: Final = 8
@@ -52,15 +52,15 @@ class Subject:
 
 
 def save_explanations(
-    folder: Path, model: Classifier, images: Images, selection: Selection, probabilities: FloatArray
+    folder: Path, model: Classifier, images: Images, ids: Sequence[str], scored: Scored, task: Task
 ) -> None:
     """explanations/ with a picture of each chosen decision and explanations.json; nothing where no block has maps.
 
-    ``images`` and ``probabilities`` (N, C) are those of ``selection``. The gradient passes the exact noiseless circuit.
+    ``images``, ``ids`` and ``scored`` are of the same N images. The gradient passes the exact noiseless circuit.
     A picture shows the image, and the same image under the map: bright where the last convolutions speak for what was
     decided. explanations.json names for each the file, the image, what is true, what was decided, and a description.
     """
-    subjects = choose(selection, probabilities)
+    subjects = choose(scored, task)
     inputs = to_float(images[[subject.row for subject in subjects]])
     found = grad_cam(model, inputs, [subject.target for subject in subjects])
     if found is None:
@@ -72,7 +72,7 @@ def save_explanations(
     for number, (subject, image, warm) in enumerate(zip(subjects, inputs.numpy(), heat, strict=True)):
         name = f"{number:02d}.png"
         picture(image, warm).save(target / name)
-        id_ = selection.ids[subject.row]
+        id_ = ids[subject.row]
         described.append(
             {
                 "file": name,
@@ -89,15 +89,13 @@ def save_explanations(
     write_json(target / "explanations.json", about)
 
 
-def choose(selection: Selection, probabilities: FloatArray) -> list[Subject]:
+def choose(scored: Scored, task: Task) -> list[Subject]:
     """Up to ``MISTAKES`` wrong decisions and ``RIGHT`` right ones: the most confident of each kind first, then the
     second of each kind, and so on. A kind is what is true and what was decided. Of images that may have several labels,
     each label is a decision, and right ones are of labels that were found."""
-    task = task_named(selection.task)
-    truth = task.truth(selection.rows)
-    decided = task.decide(probabilities)
-    subjects = _of_labels if truth.ndim == 2 else _of_classes
-    found = list(subjects(truth, decided, probabilities, selection.classes))
+    decided = task.decide(scored.probabilities)
+    subjects = _of_labels if scored.truth.ndim == 2 else _of_classes
+    found = list(subjects(scored.truth, decided, scored.probabilities, scored.classes))
     wrong, right = ([s for s in found if s.right is kind] for kind in (False, True))
     return [*_spread(wrong, MISTAKES), *_spread(right, RIGHT)]
 

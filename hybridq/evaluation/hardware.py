@@ -30,14 +30,8 @@ from backends.ibm.task import Submission, is_kept, write_whole
 from backends.names import BackendName, parse_name
 from backends.record import versions
 from hybridq.errors import UserError
-from hybridq.results.selection import (
-    Selection,
-    choose_images,
-    folder_name,
-    key_of,
-    weights_digest,
-    write_evaluation,
-)
+from hybridq.results.evaluation import write_evaluation
+from hybridq.results.selection import ImageChoice, Selection, choose
 from hybridq.run_folder import RunFolder, open_run
 from hybridq.typing import FloatArray, Progress
 
@@ -83,12 +77,12 @@ class HardwarePlan:
     @property
     def folder(self) -> Path:
         """Of the results; there once they are whole."""
-        return self.run.evaluations / folder_name(self.label, self.key)
+        return self.run.result_folder("evaluations", self.label, self.key)
 
     @property
     def task_folder(self) -> Path:
         """Of what was sent and what came back."""
-        return self.run.folder / "hardware" / folder_name(self.label, self.key)
+        return self.run.result_folder("hardware", self.label, self.key)
 
     @property
     def finished(self) -> bool:
@@ -101,44 +95,33 @@ class HardwarePlan:
         return is_kept(self.task_folder)
 
 
-def plan(
-    run: RunFolder,
-    backend: str,
-    *,
-    split: str = "test",
-    limit: int | None = None,
-    stratified: bool = False,
-    repeat: str | None = None,
-) -> HardwarePlan:
+def plan(run: RunFolder, backend: str, choice: ImageChoice | None = None, *, repeat: str | None = None) -> HardwarePlan:
     """Choose the images and name the evaluation; asks no service and loads no torch.
 
     Its key is a hash of backend and options, images, weights, circuit, seed and label. Raises :class:`UserError` as
-    :func:`hybridq.results.selection.choose_images`, and for an empty label.
+    :func:`hybridq.results.selection.choose`, for images of another source, and for an empty label.
     """
+    choice = choice or ImageChoice()
+    if choice.data is not None:
+        raise UserError(f"--data is for simulated backends; {backend} is hardware")
     if repeat is not None and not repeat.strip():
         raise UserError("--repeat needs a label, such as --repeat second-day")
-    name = complete_name(run, backend)
-    return _evaluation(run, name, split=split, limit=limit, stratified=stratified, repeat=repeat)
+    return _evaluation(run, complete_name(run, backend), choice, repeat)
 
 
-def _evaluation(
-    run: RunFolder, name: BackendName, *, split: str, limit: int | None, stratified: bool, repeat: str | None
-) -> HardwarePlan:
-    experiment = run.experiment()
-    selection = choose_images(run, split, limit, stratified)
+def _evaluation(run: RunFolder, name: BackendName, choice: ImageChoice, repeat: str | None) -> HardwarePlan:
+    experiment, selection = run.experiment, choose(run, choice)
     seed = experiment.seed if name.seed is None else name.seed
-    key = key_of(
-        {
-            "backend": name.canonical,
-            "split": split,
-            "samples": selection.ids,
-            "weights": weights_digest(run),
-            "model": experiment.model.key_content(),
-            "seed": seed,
-            "repeat": repeat,
-        }
+    key = run.result_key(
+        choice.split,
+        selection.ids,
+        backend=name.canonical,
+        model=experiment.model.key_content(),
+        seed=seed,
+        repeat=repeat,
     )
-    request = {"backend": name.canonical, "split": split, "limit": limit, "stratified": stratified, "repeat": repeat}
+    asked = {"split": choice.split, "limit": choice.limit, "stratified": choice.stratified}
+    request = {"backend": name.canonical, **asked, "repeat": repeat}
     return HardwarePlan(run, name, selection, seed, repeat, key, request)
 
 
@@ -150,7 +133,7 @@ def complete_name(run: RunFolder, backend: str) -> BackendName:
     """
     base, _, given = parse_name(backend).canonical.partition(":")
     asked = dict(item.split("=", 1) for item in given.split(",")) if given else {}
-    hardware = run.experiment().hardware
+    hardware = run.experiment.hardware
     taken = {"shots" if hardware.precision is not None else "precision"}
     if asked.keys() & {"shots", "precision"}:
         taken = {"shots", "precision"}
@@ -183,9 +166,9 @@ def place(
 
     Raises :class:`BackendError` as :func:`backends.ibm.plan.prepare`.
     """
-    from hybridq.evaluation.evaluate import circuit_of
+    from hybridq.evaluation.inference import circuit_of
 
-    hardware = evaluation.run.experiment().hardware
+    hardware = evaluation.run.experiment.hardware
     return prepare_task(
         circuit_of(evaluation.run),
         evaluation.name,
@@ -201,9 +184,10 @@ def place(
 
 def build_submission(evaluation: HardwarePlan, placed: Prepared, progress: Progress) -> Submission:
     """Compute the angles and keep them; the task that :func:`backends.ibm.execution.execute` takes."""
-    from hybridq.evaluation.evaluate import compute_angles
+    from hybridq.evaluation.inference import Inference
 
-    features, angles, weights = compute_angles(evaluation.run, evaluation.selection, progress)
+    inference = Inference(evaluation.selection, progress)
+    features, angles, weights = inference.features.numpy(), inference.angles, inference.weights
     # Two processes may both be here; what they write is the same, and one of their tasks is kept.
     write_whole(evaluation.task_folder / INPUTS, lambda file: np.savez(file, features=features, angles=angles))
     return make_task(
@@ -231,7 +215,8 @@ def plan_of(task: Submission) -> HardwarePlan:
     request = dict(task.record["request"])
     # The name is complete: what the configuration says by now is another evaluation's.
     run = run_of(task)
-    evaluation = _evaluation(run, parse_name(request.pop("backend")), **request)
+    name, repeat = parse_name(request.pop("backend")), request.pop("repeat")
+    evaluation = _evaluation(run, name, ImageChoice(**request), repeat)
     if evaluation.key != task.key:
         raise UserError(
             f"{run.folder}: weights, images or configuration were changed since {task.backend} was submitted; its raw "
@@ -302,24 +287,26 @@ def status_of(task: Submission, ledger: Ledger) -> SubmissionStatus:
 
 def finish(evaluation: HardwarePlan, result: ExecutionResult) -> Path:
     """Decide, and write the evaluation's folder whole."""
-    from hybridq.evaluation.evaluate import decide
+    import torch
+
+    from hybridq.evaluation.inference import Inference
 
     if evaluation.finished:
         return evaluation.folder
     task = load_submission(evaluation)
     features, angles = _read_inputs(evaluation)
     collected = collect(task, result)
-    probabilities, representations = decide(evaluation.run, features, collected.values)
+    inference = Inference(evaluation.selection)
+    inference.features = torch.from_numpy(features)
     return write_evaluation(
         evaluation.folder,
         evaluation.selection,
         angles=angles,
         values=collected.values,
         standard_errors=collected.errors,
-        probabilities=probabilities,
+        probabilities=inference.probabilities(collected.values),
         record=_record(evaluation, task, result, collected),
-        seed=evaluation.run.experiment().seed,
-        features=representations,
+        features=inference.representations(collected.values),
     )
 
 

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from backends import open_backend
-from backends.names import parse_name
+from backends.names import NOISELESS_BACKEND, parse_name
 from hybridq.data.decoding import (
     DICOM_ENDINGS,
     IMAGE_ENDINGS,
@@ -30,11 +30,13 @@ from hybridq.data.decoding import (
 from hybridq.data.images.appearance import Appearance, fit_and_look, remarks
 from hybridq.data.images.dicom import looks_like_dicom
 from hybridq.data.images.images import Images, all_readable, reporting
+from hybridq.data.images.intensity import Intensity
 from hybridq.data.images.parallel import map_in_order
 from hybridq.data.images.transforms import to_float
 from hybridq.errors import UserError
-from hybridq.evaluation.evaluate import NOISELESS, circuit_of, expectations
-from hybridq.models.build import has_circuit, intensity_of, load_model
+from hybridq.evaluation.evaluate import expectations
+from hybridq.evaluation.inference import circuit_of, circuit_weights
+from hybridq.models.build import has_circuit, load_model
 from hybridq.models.objectives import objective_of
 from hybridq.run_folder import RunFolder
 from hybridq.statistics.tasks import task_named
@@ -65,22 +67,22 @@ class Predictor:
     too small.
     """
 
-    def __init__(self, run: RunFolder, backend: str = NOISELESS) -> None:
+    def __init__(self, run: RunFolder, backend: str = NOISELESS_BACKEND) -> None:
         name = parse_name(backend)
         if name.kind == "ibm":
             raise UserError(f"--backend {backend}: is hardware; predict is for simulated backends")
-        experiment = run.experiment()
+        experiment = run.experiment
         self._backend = open_backend(backend, seed=experiment.seed)
         # The model has the noiseless circuit in it, and what is classical is the same on every backend.
-        within = name.canonical == NOISELESS or not has_circuit(experiment.model)
+        within = name.canonical == NOISELESS_BACKEND or not has_circuit(experiment.model)
         self._compiled = None if within else self._backend.compile(circuit_of(run))
         self._model = load_model(run)
         self._data = experiment.data
-        self._described = run.read_json("data.json")
-        self._range = intensity_of(run).range
-        self._classes = run.classes()
-        self._task = task_named(run.task())
-        self._objective = objective_of(run.task())
+        self._described = run.data_card
+        self._range = Intensity.of_card(self._described).range
+        self._classes = run.classes
+        self._task = task_named(run.task)
+        self._objective = objective_of(run.task)
 
     def predict(self, paths: Sequence[Path], progress: Progress) -> Iterator[Predicted]:
         """The files in order, up to ``BATCH`` of them at a time."""
@@ -120,12 +122,13 @@ class Predictor:
             if self._compiled is None:
                 q = self._model.circuit(u)
             else:
-                values, _, _ = expectations(self._backend, self._compiled, self._model, u.double().numpy())
+                weights = circuit_weights(self._model)
+                values, _, _ = expectations(self._backend, self._compiled, u.double().numpy(), weights)
                 q = torch.as_tensor(values, dtype=h.dtype)
             return self._objective.probabilities(self._model.decide(h, q).double()).numpy()
 
 
-def predict_files(run: RunFolder, paths: list[Path], backend: str = NOISELESS) -> pd.DataFrame:
+def predict_files(run: RunFolder, paths: list[Path], backend: str = NOISELESS_BACKEND) -> pd.DataFrame:
     """Class and probabilities of image files: columns image, class, and one per class.
 
     Where an image may have several labels, the second column is ``labels``, and names those decided. Raises

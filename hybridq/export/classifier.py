@@ -10,18 +10,16 @@ from torch import Tensor, nn
 
 from backends import open_backend
 from backends.names import parse_name
-from hybridq.data.images.intensity import FULL, Levels
+from hybridq.data.images.intensity import FULL, Intensity, Levels
 from hybridq.errors import UserError
+from hybridq.evaluation.inference import circuit_weights
 from hybridq.models import Classifier
-from hybridq.models.build import circuit_spec, has_circuit, intensity_of, load_model
+from hybridq.models.build import circuit_spec, has_circuit, load_model
 from hybridq.models.objectives import objective_of
 from hybridq.quantum.circuits import CircuitSpec
 from hybridq.quantum.engine_choice import exact_compiler
-from hybridq.quantum.layer import QuantumLayer
 from hybridq.quantum.surrogate import Surrogate, fit_surrogate
 from hybridq.run_folder import RunFolder
-
-NOISELESS = "aer"
 
 Values = Callable[[Tensor], Tensor]
 """Angles (N, Q) in radians, float64, to exact expectation values (N, Q)."""
@@ -64,15 +62,15 @@ def fit_layer(run: RunFolder, backend: str) -> FittedLayer:
     Raises :class:`UserError` where the model has no circuit, for hardware, for a backend that draws shots, and for
     circuits that are too large.
     """
-    settings = run.experiment().model
+    settings = run.experiment.model
     if not has_circuit(settings):
         raise UserError(f"{run.folder}: its model has no circuit, so nothing to make a surrogate of")
     if parse_name(backend).kind == "ibm":
         raise UserError(f"{backend} is hardware; a surrogate is made of exact values: name a simulated backend")
-    where = open_backend(backend, seed=run.experiment().seed)
+    where = open_backend(backend, seed=run.experiment.seed)
     spec = circuit_spec(settings)
     exact = exact_compiler(where)(spec.build())
-    weights = circuit_weights(load_model(run))
+    weights = torch.from_numpy(circuit_weights(load_model(run)))
 
     def values(angles: Tensor) -> Tensor:
         with torch.no_grad():
@@ -88,19 +86,13 @@ def times_encoded(spec: CircuitSpec) -> int:
     return max(1, spec.layers) if spec.reuploading else 1
 
 
-def circuit_weights(model: Classifier) -> Tensor:
-    """(W,) radians, float64."""
-    assert isinstance(model.circuit, QuantumLayer)
-    return model.circuit.weight.detach().double()
-
-
 def without_qiskit(run: RunFolder, layer: FittedLayer | None) -> ImageClassifier:
     """The classifier with the surrogate in the circuit's place; ``layer`` is None where the model has no circuit."""
     model = load_model(run)
     if layer is not None:
         model.circuit = Surrogate(layer.surrogate.coefficients.float())
     # Files hold weights in the usual order of their axes, whatever layout is fastest here.
-    classifier = ImageClassifier(model, run.task(), intensity_of(run).range).eval().requires_grad_(False)
+    classifier = ImageClassifier(model, run.task, Intensity.of_card(run.data_card).range).eval().requires_grad_(False)
     return classifier.to(memory_format=torch.contiguous_format)
 
 
@@ -109,7 +101,7 @@ class Reference:
 
     def __init__(self, run: RunFolder, layer: FittedLayer | None) -> None:
         self._model = load_model(run)
-        self._objective = objective_of(run.task())
+        self._objective = objective_of(run.task)
         if layer is not None and layer.simulated_noise:
             self._model.circuit = _ExactValues(layer.values)
 

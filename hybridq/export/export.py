@@ -13,19 +13,18 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from backends.names import parse_name
+from backends.names import NOISELESS_BACKEND, parse_name
 from hybridq.data.images.images import Images
-from hybridq.data.images.intensity import FULL
+from hybridq.data.images.intensity import FULL, Intensity
 from hybridq.data.images.transforms import to_float
 from hybridq.errors import UserError
-from hybridq.evaluation.images import images_of
 from hybridq.export import formats
-from hybridq.export.classifier import NOISELESS, FittedLayer, Reference, fit_layer, without_qiskit
+from hybridq.export.classifier import FittedLayer, Reference, fit_layer, without_qiskit
 from hybridq.export.spectrum import save_spectrum
 from hybridq.files import atomic_write, check_file, check_folder
-from hybridq.models.build import has_circuit, intensity_of
+from hybridq.models.build import has_circuit
 from hybridq.quantum.surrogate import load_surrogate, save_surrogate
-from hybridq.results.selection import Selection, choose_images, weights_digest
+from hybridq.results.selection import ImageChoice, Selection, choose
 from hybridq.run_folder import RunFolder
 from hybridq.statistics.tasks import task_named
 from hybridq.typing import Progress
@@ -96,7 +95,7 @@ def export(
     run: RunFolder,
     targets: Targets,
     *,
-    backend: str = NOISELESS,
+    backend: str = NOISELESS_BACKEND,
     split: str = "test",
     limit: int | None = None,
     progress: Progress,
@@ -116,26 +115,26 @@ def export(
         formats.check_onnx_packages()
     if targets.surrogate is not None:
         check_folder(run.folder / "surrogate")
-    selection = choose_images(run, split, limit)
+    selection = choose(run, ImageChoice(split, limit))
     progress("computing the surrogate", 0, 1)
     layer = _layer(run, targets, backend)
     progress("computing the surrogate", 1, 1)
-    images = images_of(run, selection, progress)
+    images = selection.images(progress)
     angles, probabilities = _reference(Reference(run, layer), images, progress)
     about = _about(run, layer)
     files, spectrum = [], None
     if targets.surrogate is not None:
         assert layer is not None
         files.append(_write_layer(layer, targets.surrogate, about, angles))
-        layers = [fit_layer(run, NOISELESS), layer] if layer.simulated_noise else [layer]
+        layers = [fit_layer(run, NOISELESS_BACKEND), layer] if layer.simulated_noise else [layer]
         spectrum = save_spectrum(run, layers)
     files += _write_classifier(run, layer, targets, about, images, probabilities, progress)
     return Exported(layer, selection, files, spectrum)
 
 
 def _layer(run: RunFolder, targets: Targets, backend: str) -> FittedLayer | None:
-    if targets.surrogate is None and not has_circuit(run.experiment().model):
-        if parse_name(backend).canonical != NOISELESS:
+    if targets.surrogate is None and not has_circuit(run.experiment.model):
+        if parse_name(backend).canonical != NOISELESS_BACKEND:
             raise UserError(f"--backend {backend}: the model of {run.folder} has no circuit; leave it out")
         return None
     return fit_layer(run, backend)
@@ -179,7 +178,7 @@ def _write_classifier(
     progress("tracing the classifier", 0, 1)
     program = formats.trace(without_qiskit(run, layer), torch.zeros(2, *images.shape[1:]), "images")
     progress("tracing the classifier", 1, 1)
-    decide, expected = task_named(run.task()).decide, probabilities.numpy()
+    decide, expected = task_named(run.task).decide, probabilities.numpy()
     files = []
     for path, write, read in wanted:
         with atomic_write(path) as partial:
@@ -217,17 +216,17 @@ def _largest(computed: Tensor, expected: Tensor, tolerance: float, path: Path) -
 
 def _about(run: RunFolder, layer: FittedLayer | None) -> dict[str, Any]:
     """What a file says about itself."""
-    data, levels = run.experiment().data, intensity_of(run).range
+    data, levels = run.experiment.data, Intensity.of_card(run.data_card).range
     images = {"channels": data.channels, "size": data.size, "range": [0, 1], "type": "float32"}
     if levels is not None:  # applied in the file; said, so that it can be checked
         images["levels_brought_to_0_and_1"] = [level / FULL[1] for level in levels]
     return {
         "made_by": f"hybridq-medical {version('hybridq-medical')}",
         "run": run.folder.resolve().name,
-        "weights": weights_digest(run),
-        "backend": NOISELESS if layer is None else layer.backend,
+        "weights": run.weights_digest,
+        "backend": NOISELESS_BACKEND if layer is None else layer.backend,
         "images": images,
-        "task": run.task(),
-        "classes": list(run.classes()),
+        "task": run.task,
+        "classes": list(run.classes),
         "note": "Research software, not a medical device.",
     }

@@ -16,7 +16,6 @@ from hybridq.figures.spectrum import read_spectrum, spectrum_figure
 from hybridq.figures.style import as_png
 from hybridq.files import atomic_write, write_json
 from hybridq.quantum.surrogate import Surrogate, spectrum_of
-from hybridq.results.selection import weights_digest
 from hybridq.run_folder import RunFolder
 
 NEGLIGIBLE: Final = 1e-9
@@ -31,7 +30,7 @@ def save_spectrum(run: RunFolder, layers: Sequence[FittedLayer]) -> pd.DataFrame
     folder = run.folder / "surrogate"
     names = [layer.backend for layer in layers]
     tables = [spectrum_table(layer.backend, layer.surrogate) for layer in layers]
-    digest = weights_digest(run)
+    digest = run.weights_digest
     if _digest_of(folder) == digest and (folder / "spectrum.csv").is_file():
         earlier = read_spectrum(folder / "spectrum.csv")
         tables.insert(0, earlier[~earlier["backend"].isin(names)])

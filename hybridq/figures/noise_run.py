@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from hybridq.figures.style import DASHES, INK, MARKERS, MUTED, SHADE, WIDTH, colour, key, styled
 from hybridq.statistics.intervals import signed
 
-NOISELESS = "aer"
+NOISELESS_BACKEND = "aer"
 
 
 @styled
@@ -22,8 +22,8 @@ def auc_by_strength(table: pd.DataFrame) -> Figure:
 
     A line a device. Never drawn on a finer scale than a few hundredths, so that what is nothing looks like nothing.
     """
-    ideal = table[table["device"] == NOISELESS].head(1)
-    noisy = table[(table["device"] != NOISELESS) & (table["source"] == "all")]
+    ideal = table[table["device"] == NOISELESS_BACKEND].head(1)
+    noisy = table[(table["device"] != NOISELESS_BACKEND) & (table["source"] == "all")]
     devices = list(dict.fromkeys(noisy["device"]))
     legend = 0.17 * len(devices) + 0.62
     height = 2.7 + legend + 0.15

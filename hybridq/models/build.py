@@ -10,7 +10,6 @@ from safetensors.torch import load_file
 from torch import nn
 
 from hybridq import config
-from hybridq.data.images.intensity import Intensity
 from hybridq.errors import UserError
 from hybridq.models.classifier import Classifier
 from hybridq.models.controls import classical_branch
@@ -20,7 +19,7 @@ from hybridq.quantum.layer import quantum_layer
 from hybridq.run_folder import RunFolder
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
-NOISELESS: Final = config.Train()
+NOISELESS_TRAINING: Final = config.Train()
 """The circuit of a model that is evaluated: exact values without noise."""
 
 
@@ -66,17 +65,12 @@ def load_model(run: RunFolder) -> Classifier:
 
     Raises :class:`UserError` when the weights do not fit the run's configuration.
     """
-    experiment = run.experiment()
+    experiment = run.experiment
     settings = experiment.model.model_copy(update={"imagenet": False})
-    classes = len(run.read_json("data.json")["classes"])
-    model = build_model(settings, experiment.data.channels, classes, _circuit(experiment, NOISELESS))
+    classes = len(run.classes)
+    model = build_model(settings, experiment.data.channels, classes, _circuit(experiment, NOISELESS_TRAINING))
     load_weights(model, run)
     return model.eval()
-
-
-def intensity_of(run: RunFolder) -> Intensity:
-    """Return how a run's training images use the scale of their files, and what is brought to 0–1."""
-    return Intensity.of_json(run.read_json("data.json").get("intensity", {}))
 
 
 def load_weights(model: Classifier, run: RunFolder) -> None:

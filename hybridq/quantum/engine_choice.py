@@ -25,7 +25,7 @@ Compiler: TypeAlias = Callable[[CircuitProgram], ExactProgram]
 AnyBackend: TypeAlias = str | Backend | BackendV2 | NoiseModel
 """A backend, its name, or a Qiskit or Aer object in its place."""
 
-NOISELESS: Final = ("noiseless", "sampled")
+EXACT_KINDS: Final = ("noiseless", "sampled")
 """Kinds of backends without noise, exact and with shots."""
 
 
@@ -63,7 +63,7 @@ def exact_compiler(where: AnyBackend, *, limit_of_shots: bool = False) -> Compil
         raise UserError(f"{backend.name} is hardware; the exact engine computes simulated backends")
     if backend.shots is not None and not limit_of_shots:
         raise UserError(f"{backend.name} draws shots; the exact engine computes exact values: leave shots out")
-    if backend.kind in NOISELESS:
+    if backend.kind in EXACT_KINDS:
         return compile_program
     return partial(_compiled_under, backend)  # a layer keeps it, and is pickled with it
 
@@ -90,7 +90,7 @@ def simulated_circuit(where: AnyBackend, program: CircuitProgram) -> SimulatedCi
 
 def aer_fallback_reason(where: Backend, num_qubits: int) -> str | None:
     """Why Aer computes a circuit of this size in place of the exact engine; None where it does not."""
-    if where.kind in NOISELESS or num_qubits <= MAX_QUBITS:
+    if where.kind in EXACT_KINDS or num_qubits <= MAX_QUBITS:
         return None
     return f"{num_qubits} qubits: above {MAX_QUBITS} Aer computes {where.name} in place of the exact noisy engine"
 

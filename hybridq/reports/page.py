@@ -32,7 +32,7 @@ def write_report(folder: Path, rule: Rule = YOUDEN) -> Path:
     operating point. Raises :class:`UserError` when the folder is no finished run or a file is damaged.
     """
     run = open_run(folder)
-    experiment = run.experiment()
+    experiment = run.experiment
     data, model, training = (run.read_json(name) for name in ("data.json", "model.json", "training.json"))
     circuit = content.optional(run, "circuit.json")
     environment = content.optional(run, "environment.json")
@@ -65,7 +65,7 @@ def write_report(folder: Path, rule: Rule = YOUDEN) -> Path:
         quantum_share=share,
         classical=share is not None and share < content.CLASSICAL_SHARE,
         limits=statements.limits(results, data, circuit["qubits"] if circuit else None),
-        metrics=[(name, METRIC_TITLES[name]) for name in task_named(run.task()).metrics],
+        metrics=[(name, METRIC_TITLES[name]) for name in task_named(run.task).metrics],
         label_metrics=[(name, METRIC_TITLES[name]) for name in OF_LABELS],
         kept=KEPT,
         theme=Markup(theme_css()),

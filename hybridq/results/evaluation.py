@@ -1,9 +1,12 @@
-"""Saved evaluations, read back: everything that comparisons and reports know about a backend."""
+"""Evaluations on disk, written and read: everything that comparisons and reports know about a backend."""
 
 from __future__ import annotations
 
-import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -12,6 +15,8 @@ import numpy as np
 import pandas as pd
 
 from hybridq.errors import UserError
+from hybridq.files import make_folder, read_json, write_json, writing
+from hybridq.results.selection import Selection
 from hybridq.statistics.intervals import EvaluatedMetrics
 from hybridq.statistics.scored import Scored
 from hybridq.statistics.tasks import Task, task_named
@@ -95,13 +100,63 @@ def sampling(record: dict[str, Any]) -> str:
     return f"{trajectories:,} trajectories" if trajectories else "exact"
 
 
+def write_evaluation(
+    folder: Path,
+    selection: Selection,
+    *,
+    angles: FloatArray,
+    values: FloatArray,
+    standard_errors: FloatArray,
+    probabilities: FloatArray,
+    record: dict[str, Any],
+    features: Mapping[str, Any],
+    describe: Callable[[Path], None] | None = None,
+) -> Path:
+    """Write an evaluation folder, whole or not at all: predictions, expectation values, features, record, metrics.
+
+    ``angles``, ``values`` and ``standard_errors`` have shape (N, Q), ``probabilities`` a column for each class or
+    label. ``features`` are arrays by name; ``describe`` writes more files into the folder before it gets its name.
+    """
+    table, task = selection.rows, selection.task
+    metrics = task.evaluate(selection.scored(probabilities))
+    record = record | {
+        "task": selection.run.task,
+        "split": selection.split,
+        "samples": len(table),
+        "selection": selection.described,
+        **({} if selection.source is None else {"data": selection.source}),
+        **({} if selection.levels is None else {"range": {"of": "own", "levels": list(selection.levels)}}),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    make_folder(partial)
+    try:
+        with writing(folder.parent):
+            task.predictions(table, probabilities).to_csv(partial / "predictions.csv", index=False)
+            np.savez(partial / "expectations.npz", angles=angles, values=values, standard_errors=standard_errors)
+            np.savez(partial / "features.npz", **features)
+            if describe is not None:
+                describe(partial)
+            write_json(partial / "record.json", record)
+            write_json(partial / "metrics.json", metrics)
+            try:
+                partial.rename(folder)
+            except OSError:
+                # Another process that waited for the same jobs was first; what it wrote is the same.
+                if not (folder / "metrics.json").is_file():
+                    raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
 def read_evaluation(folder: Path) -> Evaluation:
     """One evaluation folder; raises :class:`UserError` naming the file that is missing, unreadable or does not fit."""
     for name in FILES:
         if not (folder / name).is_file():
             raise UserError(f"{folder}: is not a finished evaluation ({name} is missing); run hybridq evaluate again")
-    record = _read_json(folder / "record.json")
-    metrics = _read_json(folder / "metrics.json")
+    record = read_json(folder / "record.json")
+    metrics = read_json(folder / "metrics.json")
     predictions = folder / "predictions.csv"
     try:
         table = pd.read_csv(predictions, dtype={"id": str, "group": str}, keep_default_na=False)
@@ -149,10 +204,3 @@ def order(evaluation: Evaluation) -> tuple[int, str]:
 def _task(record: dict[str, Any]) -> Task:
     """Evaluations that were made before tasks were recorded have one class an image."""
     return task_named(str(record.get("task", "multi-class")))
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from None

@@ -1,46 +1,66 @@
-"""Which images of a run are evaluated, and the folder in which their results are kept. Loads no torch."""
+"""Which images of a run are meant, and where they are now. Loads no torch."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import shutil
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from functools import cached_property, partial
 
 import numpy as np
 import pandas as pd
 
-from hybridq.data.images.intensity import Levels
+from hybridq.data.images.cache import open_images
+from hybridq.data.images.images import Images
+from hybridq.data.images.intensity import Intensity, Levels
+from hybridq.data.manifest import Manifest
 from hybridq.errors import UserError
-from hybridq.files import make_folder, write_json, writing
+from hybridq.results.manifests import levels_elsewhere, manifest_of, settings_of
 from hybridq.run_folder import RunFolder
 from hybridq.statistics.scored import Scored
 from hybridq.statistics.tasks import Task, task_named
-from hybridq.typing import FloatArray
+from hybridq.typing import FloatArray, IntArray, Progress
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
+class ImageChoice:
+    """Images as they are asked for."""
+
+    split: str = "test"
+    limit: int | None = None
+    """How many of them, drawn with the run's seed; None: all."""
+    stratified: bool = False
+    """Whether a limited choice keeps how frequent each class or label is in the split."""
+    data: str | None = None
+    """Another source than the run's, with the same classes: another hospital's, say."""
+    own_range: bool = False
+    """Whether the images of ``data`` are brought to their own range of intensities in place of the run's."""
+
+
+@dataclass(eq=False)
 class Selection:
-    """Images of one split."""
+    """Images of one split of a run's data, or of another source that is read as they are."""
 
-    split: str
-    about: str
+    run: RunFolder
+    choice: ImageChoice
+    described: str
     """``all``, or how many of how many, to be shown."""
     rows: pd.DataFrame
     """Their rows of splits.csv: id, group, split, and label or true_0, true_1, …"""
-    task: str
-    """binary, multi-class, ordinal or multi-label."""
-    classes: tuple[str, ...]
-    """Names of classes or labels."""
-    source: str | None = None
-    """Where they are not of the run's own data: the source they are of."""
     levels: Levels | None = None
-    """Where they are not brought to the run's range of intensities: the levels that become 0 and 1."""
+    """Levels that become 0 and 1, where the images are not brought to the run's range of intensities."""
+
+    @property
+    def split(self) -> str:
+        return self.choice.split
+
+    @property
+    def source(self) -> str | None:
+        """Source of the images; None where they are of the run's own data."""
+        return self.choice.data
+
+    @property
+    def task(self) -> Task:
+        """What is decided."""
+        return task_named(self.run.task)
 
     @property
     def groups(self) -> tuple[str, ...] | None:
@@ -48,120 +68,92 @@ class Selection:
         names = self.rows["group"]
         return tuple(map(str, names)) if (names != "").any() else None
 
-    def scored(self, probabilities: FloatArray, seed: int) -> Scored:
-        """Return the images with the probabilities (N, C) that a model gives them; ``seed`` decides resamples."""
-        truth = task_named(self.task).truth(self.rows)
-        return Scored(truth, probabilities, self.groups, self.classes, self.split, seed)
-
     @property
     def ids(self) -> list[str]:
         """Sample ids, in the order of splits.csv."""
         return [str(name) for name in self.rows["id"]]
 
+    @cached_property
+    def truth(self) -> IntArray:
+        """What is true of each image: (N,), or (N, C) in {0, 1} where an image may have several labels."""
+        return self.task.truth(self.rows)
 
-def choose_images(run: RunFolder, split: str = "test", limit: int | None = None, stratified: bool = False) -> Selection:
-    """All images of a split, or ``limit`` of them, drawn with the run's seed.
+    def scored(self, probabilities: FloatArray) -> Scored:
+        """Return the images with the probabilities (N, C) that a model gives them; the run's seed decides resamples."""
+        seed = self.run.experiment.seed
+        return Scored(self.truth, probabilities, self.groups, self.run.classes, self.split, seed)
 
-    ``stratified`` keeps how frequent each class or label is in the split. Raises :class:`UserError` when the split does
-    not exist or when the limit leaves a class empty; a label of images that have several may be left without positives.
+    @cached_property
+    def manifest(self) -> Manifest:
+        """The data as they are now."""
+        return manifest_of(self.run, self.source)
+
+    @cached_property
+    def located(self) -> IntArray:
+        """Row of each image in the table of ``manifest``; raises :class:`UserError` where some are no longer there."""
+        position = {name: index for index, name in enumerate(self.manifest.table["id"])}
+        lost = [name for name in self.ids if name not in position]
+        if lost:
+            raise UserError(
+                f"{self.manifest.source}: {len(lost)} of the run's {self.split} images are no longer there, such as "
+                f"{min(lost)}"
+            )
+        return np.array([position[name] for name in self.ids], dtype=np.int64)
+
+    def images(self, progress: Progress) -> Images:
+        """Open the images, in their order; raises :class:`UserError` where some are no longer there."""
+        positions, settings = self.located, settings_of(self.run, self.source)
+        images = open_images(self.manifest, settings, progress=partial(progress, "decoding images"))
+        return images.view(positions).brought_to(self.levels or Intensity.of_card(self.run.data_card).range)
+
+
+def choose(run: RunFolder, choice: ImageChoice | None = None) -> Selection:
+    """Choose images of a finished run; by default all test images.
+
+    Raises :class:`UserError` when the split does not exist, when the limit leaves a class empty (a label of images that
+    have several may be left without positives), and for ``data`` with another task, other classes, or intensities far
+    outside of the run's.
     """
-    return choose_from(run, run.read_splits(), str(run.splits), split, limit, stratified)
+    choice = choice or ImageChoice()
+    if choice.data is None:
+        if choice.own_range:
+            raise UserError("--range own is for --data: the images of the run are brought to its range")
+        return _drawn(run, run.read_splits(), str(run.splits), choice)
+    manifest = manifest_of(run, choice.data)
+    if not manifest.labelled:
+        raise UserError(f"--data {choice.data}: its images have no labels")
+    theirs, ours = (manifest.task, manifest.classes), (run.task, run.classes)
+    if theirs != ours:
+        raise UserError(
+            f"--data {choice.data}: {theirs[0]} with {', '.join(theirs[1])}; the run decides {ours[0]} with "
+            f"{', '.join(ours[1])}, and both must be the same"
+        )
+    levels = levels_elsewhere(run, manifest, choice.own_range)
+    selection = _drawn(run, manifest.listing(), choice.data, choice, levels)
+    selection.manifest = manifest
+    return selection
 
 
-def choose_from(
-    run: RunFolder,
-    splits: pd.DataFrame,
-    where: str,
-    split: str,
-    limit: int | None,
-    stratified: bool,
-    source: str | None = None,
-    levels: Levels | None = None,
+def _drawn(
+    run: RunFolder, splits: pd.DataFrame, where: str, choice: ImageChoice, levels: Levels | None = None
 ) -> Selection:
-    """The same from any table with the columns of splits.csv; ``where`` names it in errors."""
+    """Choose from a table with the columns of splits.csv; ``where`` names it in errors."""
+    split, limit, task = choice.split, choice.limit, task_named(run.task)
     wanted = splits[splits["split"] == split]
     if wanted.empty:
         raise UserError(f"--split {split}: {where} has {', '.join(sorted(set(splits['split'])))}")
-    task, classes = run.task(), run.classes()
-    about = "all"
+    described = "all"
     if limit is not None and limit < len(wanted):
-        about = f"{limit} of {len(wanted)}{', stratified' if stratified else ''}"
-        drawn = _draw(wanted, limit, task_named(task) if stratified else None, run.experiment().seed)
+        described = f"{limit} of {len(wanted)}{', stratified' if choice.stratified else ''}"
+        drawn = _draw(wanted, limit, task if choice.stratified else None, run.experiment.seed)
         wanted = wanted[wanted["id"].isin(set(drawn["id"]))]
-    if (lack := task_named(task).lacks(wanted, classes)) is not None:
+    if (lack := task.lacks(wanted, run.classes)) is not None:
         if limit is None:
             raise UserError(f"the images of split {split} {lack}")
-        advice = "choose more" if stratified or limit < len(classes) else "choose more, or add --stratified"
+        enough = choice.stratified or limit < len(run.classes)
+        advice = "choose more" if enough else "choose more, or add --stratified"
         raise UserError(f"--limit {limit}: the chosen images of split {split} {lack}; {advice}")
-    return Selection(split, about, wanted.reset_index(drop=True), task, classes, source, levels)
-
-
-def weights_digest(run: RunFolder) -> str:
-    """SHA-256 of the trained weights."""
-    return hashlib.sha256(run.weights.read_bytes()).hexdigest()
-
-
-def key_of(content: dict[str, Any]) -> str:
-    """16 hexadecimal digits that name what decides a result; the same content has the same key."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def folder_name(backend: str, key: str) -> str:
-    """``<slug>-<key8>``: the folder of an evaluation."""
-    slug = "-".join(filter(None, "".join(c if c.isalnum() else "-" for c in backend).split("-")))
-    return f"{slug}-{key[:8]}"
-
-
-def write_evaluation(
-    folder: Path,
-    selection: Selection,
-    *,
-    angles: FloatArray,
-    values: FloatArray,
-    standard_errors: FloatArray,
-    probabilities: FloatArray,
-    record: dict[str, Any],
-    seed: int,
-    features: Mapping[str, Any],
-    describe: Callable[[Path], None] | None = None,
-) -> Path:
-    """Write an evaluation folder, whole or not at all: predictions, expectation values, features, record, metrics.
-
-    ``angles``, ``values`` and ``standard_errors`` have shape (N, Q), ``probabilities`` a column for each class or
-    label; ``seed`` decides the resamples of the intervals. ``features`` are arrays by name;
-    ``describe`` writes more files into the folder before it gets its name.
-    """
-    table, task = selection.rows, task_named(selection.task)
-    metrics = task.evaluate(selection.scored(probabilities, seed))
-    record = record | {
-        "task": selection.task,
-        "split": selection.split,
-        "samples": len(table),
-        "selection": selection.about,
-        **({} if selection.source is None else {"data": selection.source}),
-        **({} if selection.levels is None else {"range": {"of": "own", "levels": list(selection.levels)}}),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    make_folder(partial)
-    try:
-        with writing(folder.parent):
-            task.predictions(table, probabilities).to_csv(partial / "predictions.csv", index=False)
-            np.savez(partial / "expectations.npz", angles=angles, values=values, standard_errors=standard_errors)
-            np.savez(partial / "features.npz", **features)
-            if describe is not None:
-                describe(partial)
-            write_json(partial / "record.json", record)
-            write_json(partial / "metrics.json", metrics)
-            try:
-                partial.rename(folder)
-            except OSError:
-                # Another process that waited for the same jobs was first; what it wrote is the same.
-                if not (folder / "metrics.json").is_file():
-                    raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return folder
+    return Selection(run, choice, described, wanted.reset_index(drop=True), levels)
 
 
 def _draw(table: pd.DataFrame, limit: int, stratify: Task | None, seed: int) -> pd.DataFrame:

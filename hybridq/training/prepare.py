@@ -36,7 +36,6 @@ from hybridq.data.sources import load_manifest
 from hybridq.data.subsample import draw_by_class, draw_by_labels
 from hybridq.errors import UserError
 from hybridq.files import atomic_write, write_json
-from hybridq.models.build import intensity_of
 from hybridq.run_folder import RunFolder, open_run
 from hybridq.training.start import check_start
 from hybridq.typing import Progress
@@ -104,7 +103,7 @@ def prepare(
     start = experiment.train.start
     if start is not None:
         check_start(experiment, manifest)
-        intensity = intensity or intensity_of(RunFolder(Path(start)))
+        intensity = intensity or Intensity.of_card(RunFolder(Path(start)).data_card)
         notes.append(f"The weights were trained in another run before ({start}).")
 
     def load(of: Manifest, split: str, what: str) -> Images:
@@ -148,7 +147,7 @@ def prepare(
     if pretrain.encoder is not None:
         _check_encoder(pretrain.encoder, manifest)
         notes.append(f"The encoder was pretrained in another run ({pretrain.encoder}).")
-        if (theirs := intensity_of(RunFolder(Path(pretrain.encoder))).range) != intensity.range:
+        if (theirs := Intensity.of_card(RunFolder(Path(pretrain.encoder)).data_card).range) != intensity.range:
             brought = "the whole scale" if theirs is None else named(theirs)
             notes.append(f"In that run other intensities were brought to 0–1: {brought}.")
     mean, std = intensity_statistics(training_images)

@@ -27,7 +27,7 @@ def check_start(experiment: Experiment, manifest: Manifest) -> None:
     if experiment.pretrain.encoder is not None:
         raise UserError(f"{where}: it has an encoder of its own; set pretrain.encoder=null")
     run = open_run(Path(start))
-    theirs = run.experiment()
+    theirs = run.experiment
     for section, ours, other in (("model", experiment.model, theirs.model), ("data", experiment.data, theirs.data)):
         keys = set(type(ours).model_fields) - CHANGEABLE if section == "model" else {"size", "channels", "range"}
         for key in sorted(keys):

@@ -14,12 +14,13 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from safetensors.torch import load_file, save_file
 
 from hybridq.config import UNCHANGED, Experiment
+from hybridq.data.images.intensity import Intensity
 from hybridq.data.manifest import SPLITS
 from hybridq.data.sources import path_of
 from hybridq.errors import UserError
 from hybridq.files import atomic_write, check_folder, write_json, write_text
 from hybridq.models import Classifier
-from hybridq.models.build import circuit_spec, has_circuit, intensity_of, load_weights, new_model
+from hybridq.models.build import circuit_spec, has_circuit, load_weights, new_model
 from hybridq.models.cost import multiply_adds
 from hybridq.models.features import frozen_features, measure_batch_statistics
 from hybridq.models.objectives import Objective, objective_of
@@ -65,8 +66,8 @@ def train(
         experiment,
         progress,
         allow_leaks=allow_leaks,
-        classes=done.classes() if begun else None,
-        intensity=intensity_of(done) if begun else None,
+        classes=done.classes if begun else None,
+        intensity=Intensity.of_card(done.data_card) if begun else None,
     )
     if begun:
         check_begun(done, prepared.manifest)
@@ -90,7 +91,7 @@ def train(
 
 def _check_directory(run: RunFolder, experiment: Experiment) -> None:
     """Refuse to continue a training where relative paths of its data lead elsewhere than when it was begun."""
-    begun = run.directory() if run.config.exists() else None
+    begun = run.directory if run.config.exists() else None
     paths = [path for path in (path_of(experiment.data.source), experiment.data.splits) if path is not None]
     relative = [path for path in paths if not Path(path).expanduser().is_absolute()]
     if begun is not None and begun != Path.cwd() and any((begun / path).exists() for path in relative):
@@ -242,7 +243,7 @@ def _write_model_card(run: RunFolder, model: Classifier, prepared: Prepared, ann
     parts = model.part_sizes()
     total = sum(parts.values())
     classes = list(prepared.manifest.classes)
-    data = run.experiment().data
+    data = run.experiment.data
     card = {
         "parameters": total,
         "parameters_by_part": parts,
@@ -251,7 +252,7 @@ def _write_model_card(run: RunFolder, model: Classifier, prepared: Prepared, ann
     }
     write_json(run.folder / "model.json", card)
     sizes = f"{total:,} parameters ({', '.join(f'{name} {size:,}' for name, size in parts.items())})"
-    if not has_circuit(run.experiment().model):
+    if not has_circuit(run.experiment.model):
         announce(f"{sizes}; no circuit")
         return
     circuit = _write_circuit(run, model)
@@ -262,7 +263,7 @@ def _write_model_card(run: RunFolder, model: Classifier, prepared: Prepared, ann
 
 
 def _write_circuit(run: RunFolder, model: Classifier) -> dict[str, Any]:
-    settings, train = run.experiment().model, run.experiment().train
+    settings, train = run.experiment.model, run.experiment.train
     program = circuit_spec(settings).build()
     circuit = describe(program) | {"layers": settings.layers, "dead_weights": dead_weights(program)}
     circuit["gate_counts"] = circuit.pop("gates")

@@ -15,8 +15,8 @@ from PIL import Image
 from hybridq.data.images.cache import open_images
 from hybridq.data.images.transforms import to_float
 from hybridq.data.sources import load_manifest
-from hybridq.evaluation.images import choose_elsewhere
 from hybridq.evaluation.predict import predict_files
+from hybridq.results.selection import ImageChoice, choose
 from hybridq.run_folder import RunFolder
 
 ELSEWHERE = "synthetic:patients=12,patches=4,seed=9"
@@ -45,7 +45,7 @@ def test_another_source_is_evaluated_apart_from_the_runs_own(run: Path, hybridq:
 
 def test_it_decides_as_predict_does(run: Path, hybridq: Command, tmp_path: Path) -> None:
     assert hybridq("evaluate", run, "--data", ELSEWHERE).code == 0
-    experiment = RunFolder(run).experiment()
+    experiment = RunFolder(run).experiment
     manifest = load_manifest(ELSEWHERE, experiment.data, experiment.split_seed)
     (images,) = open_images(manifest, experiment.data, split="test").chunks()
     files = []
@@ -81,6 +81,6 @@ def test_what_cannot_be_tested_is_refused(run: Path, hybridq: Command, arguments
 
 
 def test_any_part_of_the_other_source_can_be_chosen(run: Path) -> None:
-    chosen = choose_elsewhere(RunFolder(run), ELSEWHERE, "train")
+    chosen = choose(RunFolder(run), ImageChoice("train", data=ELSEWHERE))
     assert chosen.source == ELSEWHERE
     assert set(chosen.rows["split"]) == {"train"}

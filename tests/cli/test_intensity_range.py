@@ -13,14 +13,12 @@ import pytest
 import torch
 from hardware_cli import Command
 from PIL import Image
-from tiny import quietly
+from tiny import planned, quietly
 
 from hybridq.config import Experiment, parse_experiment
 from hybridq.data.images.intensity import Intensity
-from hybridq.evaluation.evaluate import plan_evaluation
 from hybridq.evaluation.predict import predict_files
 from hybridq.export.export import Targets, export
-from hybridq.models.build import intensity_of
 from hybridq.run_folder import RunFolder
 from hybridq.training.prepare import prepare
 
@@ -100,7 +98,7 @@ def test_predict_sees_what_evaluate_sees(narrow: Path, hybridq: Command) -> None
     assert hybridq("evaluate", narrow).code == 0
     table = predictions(narrow)
     run = RunFolder(narrow)
-    images = Path(run.experiment().data.source.removeprefix("folder:path="))
+    images = Path(run.experiment.data.source.removeprefix("folder:path="))
     files = [images / name for name in table["id"]]
     assert np.allclose(predict_files(run, files)["sick"], table["p_1"], rtol=0, atol=1e-6)
 
@@ -113,7 +111,7 @@ def test_another_source_far_outside_is_refused_with_both_ranges_and_read_by_its_
     folder = write(tmp_path / "elsewhere", lambda image: image.astype(np.uint16) * 5 + 32768)
     source = f"folder:path={folder}"
     sentence = hybridq.refused("evaluate", narrow, "--data", source)
-    low, high = intensity_of(RunFolder(narrow)).range or (0, 0)
+    low, high = Intensity.of_card(RunFolder(narrow).data_card).range or (0, 0)
     assert f"the run was trained on levels {low:,.0f}–{high:,.0f}" in sentence
     assert "its images use levels 32," in sentence
     assert "--range own" in sentence
@@ -153,7 +151,7 @@ def test_a_run_from_before_ranges_were_kept_stays_as_it_was(narrow: Path, hybrid
     described["intensity"] = {name: described["intensity"][name] for name in ("mean", "std")}
     (narrow / "data.json").write_text(json.dumps(described))
     folder = write(tmp_path / "elsewhere", lambda image: image.astype(np.uint16) * 200)
-    assert intensity_of(RunFolder(narrow)) == Intensity()
+    assert Intensity.of_card(RunFolder(narrow).data_card) == Intensity()
     assert hybridq("evaluate", narrow, "--data", f"folder:path={folder}").code == 0
     sentence = hybridq.refused("evaluate", narrow, "--data", f"folder:path={folder}", "--range", "own")
     assert "was trained before runs kept their range" in sentence
@@ -173,7 +171,7 @@ def test_what_cannot_be_asked_is_refused(narrow: Path, hybridq: Command, argumen
 
 def test_own_and_the_runs_range_are_two_evaluations(narrow: Path, tmp_path: Path) -> None:
     source = f"folder:path={write(tmp_path / 'elsewhere', twelve_bits)}"
-    plain, own = (plan_evaluation(RunFolder(narrow), "aer", data=source, own_range=own) for own in (False, True))
+    plain, own = (planned(RunFolder(narrow), "aer", data=source, own_range=own) for own in (False, True))
     assert plain.folder != own.folder
 
 
@@ -182,7 +180,7 @@ def test_an_exported_file_takes_the_scale_of_image_files(narrow: Path, tmp_path:
     target = tmp_path / "model.pt2"
     (written,) = export(run, Targets(torch_export=target), progress=quietly).files
     assert written.changed == 0
-    images = Path(run.experiment().data.source.removeprefix("folder:path="))
+    images = Path(run.experiment.data.source.removeprefix("folder:path="))
     files = sorted(images.rglob("*.png"))[:6]
     stored = np.stack([np.asarray(Image.open(path)) for path in files])[:, None].astype(np.float32)
     about = {"hybridq.json": ""}
@@ -191,13 +189,13 @@ def test_an_exported_file_takes_the_scale_of_image_files(narrow: Path, tmp_path:
         computed = module(torch.from_numpy(stored / 65535))[:, 1].numpy()
     assert np.allclose(computed, predict_files(run, files)["sick"], rtol=0, atol=1e-4)
     low, high = json.loads(about["hybridq.json"])["images"]["levels_brought_to_0_and_1"]
-    assert (low * 65535, high * 65535) == pytest.approx(intensity_of(run).range)
+    assert (low * 65535, high * 65535) == pytest.approx(Intensity.of_card(run.data_card).range)
 
 
 def test_data_show_states_the_same_range(trained: tuple[Path, list[str]], hybridq: Command) -> None:
     run = RunFolder(trained[0])
-    low, high = intensity_of(run).range or (0, 0)
-    answer = hybridq("data", "show", run.experiment().data.source, "--seed", 3)
+    low, high = Intensity.of_card(run.data_card).range or (0, 0)
+    answer = hybridq("data", "show", run.experiment.data.source, "--seed", 3)
     assert f"16 bits, levels {low:,.0f}–{high:,.0f} in use" in answer.out
 
 

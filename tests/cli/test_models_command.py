@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from tiny import TINY, quietly
+from tiny import TINY, planned, quietly
 
 from hybridq.config import parse_experiment
 from hybridq.errors import UserError
-from hybridq.evaluation.evaluate import evaluate, plan_evaluation
+from hybridq.evaluation.evaluate import evaluate
 from hybridq.models.registry import model_names
 from hybridq.reports.page import write_report
 from hybridq.run_folder import RunFolder
@@ -33,7 +33,7 @@ def trained(root: Path, *settings: str) -> RunFolder:
 def test_a_hybrid_is_evaluated_under_noise_and_reported(name, tmp_path):
     run = trained(tmp_path, f"model.name={name}")
     for backend in ("aer", "fake_torino"):
-        folder = evaluate(plan_evaluation(run, backend), progress=quietly)
+        folder = evaluate(planned(run, backend), progress=quietly)
         assert json.loads((folder / "record.json").read_text())["backend"] == backend
     assert "fake_torino" in write_report(run.folder).read_text()
 
@@ -42,10 +42,10 @@ def test_a_hybrid_is_evaluated_under_noise_and_reported(name, tmp_path):
 def test_a_model_without_a_circuit_is_evaluated_without_a_backend_and_says_so(control, tmp_path):
     run = trained(tmp_path, *CLASSICAL[control])
     assert not (run.folder / "circuit.json").exists()
-    folder = evaluate(plan_evaluation(run, "aer"), progress=quietly)
+    folder = evaluate(planned(run, "aer"), progress=quietly)
     record = json.loads((folder / "record.json").read_text())
     assert record["circuits"] == 0
     assert "no circuit" in record["note"]
     assert "no circuit" in write_report(run.folder).read_text()
     with pytest.raises(UserError, match=r"tiny: its model has no circuit; it can be evaluated on aer alone$"):
-        plan_evaluation(run, "fake_torino")
+        planned(run, "fake_torino")

@@ -11,14 +11,13 @@ import pytest
 from hardware_cli import Command
 from PIL import Image
 from shapes import GRADES, LABELS
-from tiny import quietly
+from tiny import planned, quietly
 
 from hybridq.config import parse_experiment
 from hybridq.evaluation import predict
-from hybridq.evaluation.evaluate import evaluate, plan_evaluation
-from hybridq.evaluation.images import images_of
+from hybridq.evaluation.evaluate import evaluate
 from hybridq.evaluation.predict import predict_files
-from hybridq.results.selection import choose_images
+from hybridq.results.selection import choose
 from hybridq.run_folder import RunFolder, open_run
 from hybridq.training.train import train
 
@@ -29,7 +28,7 @@ def pictures(run: Path, tmp_path: Path) -> Path:
     opened = open_run(run)
     folder = tmp_path / "pictures"
     (folder / "deeper").mkdir(parents=True)
-    for number, image in enumerate(images_of(opened, choose_images(opened), quietly)[:]):
+    for number, image in enumerate(choose(opened).images(quietly)[:]):
         Image.fromarray(image[0]).save(folder / ("deeper" if number % 2 else "") / f"{number:03d}.png")
     return folder
 
@@ -74,7 +73,7 @@ def test_a_backend_gives_what_an_evaluation_on_it_gives(
         return pd.read_csv(out)["narrowing"].to_numpy()
 
     noise = "noise:depolarizing_2q=0.05,readout=0.1"
-    folder = evaluate(plan_evaluation(open_run(run), noise), progress=quietly)
+    folder = evaluate(planned(open_run(run), noise), progress=quietly)
     expected = pd.read_csv(folder / "predictions.csv")["p_1"]
     assert np.allclose(predicted(noise), expected, rtol=0, atol=1e-5)
     shots = predicted("aer:shots=64")
@@ -107,7 +106,7 @@ def test_what_cannot_be_predicted_is_one_sentence_and_writes_nothing(
 
 
 def test_an_image_unlike_those_trained_on_gets_a_remark(hybridq: Command, run: Path, tmp_path: Path) -> None:
-    like = images_of(open_run(run), choose_images(open_run(run)), quietly)[0][0]
+    like = choose(open_run(run)).images(quietly)[0][0]
     colour = np.dstack([like, like // 2, like // 3])
     pictures = {
         "like": (like, ""),

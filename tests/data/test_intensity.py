@@ -171,8 +171,8 @@ def test_what_data_json_keeps_is_read_back() -> None:
         Intensity(16, (200.0, 2900.0), None),
         Intensity(16, (200.0, 2900.0), (200.0, 2900.0)),
     ):
-        assert Intensity.of_json(kept.as_json()) == kept
-    assert Intensity.of_json({"mean": 0.3, "std": 0.2}) == Intensity()
+        assert Intensity.of_card({"intensity": kept.as_json()}) == kept
+    assert Intensity.of_card({"mean": 0.3, "std": 0.2}) == Intensity()
 
 
 def test_other_images_are_carried_to_where_the_runs_fall() -> None:

@@ -12,14 +12,14 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from tiny import quietly
+from tiny import planned, quietly
 
 from backends.errors import BackendError
 from hybridq.data.images.cache import open_images
 from hybridq.data.images.transforms import to_float
 from hybridq.data.sources import load_manifest
 from hybridq.errors import UserError
-from hybridq.evaluation.evaluate import evaluate, plan_evaluation
+from hybridq.evaluation.evaluate import evaluate
 from hybridq.evaluation.predict import predict_files
 from hybridq.models.build import load_model
 from hybridq.results.comparison import compare_evaluations
@@ -37,9 +37,9 @@ def results(folder: Path) -> pd.DataFrame:
 
 
 def test_the_noiseless_backend_decides_as_the_model_in_one_piece_does(run: RunFolder) -> None:
-    folder = evaluate(plan_evaluation(run, "aer"), progress=quietly)
-    data = run.experiment().data
-    manifest = load_manifest(data.source, data, run.experiment().seed)
+    folder = evaluate(planned(run, "aer"), progress=quietly)
+    data = run.experiment.data
+    manifest = load_manifest(data.source, data, run.experiment.seed)
     rows = manifest.part("test")
     with torch.no_grad():
         whole = load_model(run)(to_float(open_images(manifest, data, split="test")[:])).softmax(dim=1).numpy()
@@ -58,8 +58,8 @@ def test_the_noiseless_backend_decides_as_the_model_in_one_piece_does(run: RunFo
 
 
 def test_an_evaluation_is_computed_once_and_again_for_other_weights(run: RunFolder) -> None:
-    folder = evaluate(plan_evaluation(run, "aer"), progress=quietly)
-    again = plan_evaluation(run, "aer")
+    folder = evaluate(planned(run, "aer"), progress=quietly)
+    again = planned(run, "aer")
     assert again.finished
     before = (folder / "record.json").read_bytes()
     assert evaluate(again, progress=quietly) == folder
@@ -67,14 +67,14 @@ def test_an_evaluation_is_computed_once_and_again_for_other_weights(run: RunFold
     weights = load_file(run.weights)
     weights["circuit.weight"] += 0.1
     save_file(weights, run.weights)
-    other = plan_evaluation(run, "aer")
+    other = planned(open_run(run.folder), "aer")
     assert not other.finished
     assert other.folder != folder
 
 
 def test_noise_changes_expectation_values_but_not_the_images(run: RunFolder) -> None:
     folders = [
-        evaluate(plan_evaluation(run, name), progress=quietly)
+        evaluate(planned(run, name), progress=quietly)
         for name in ("aer", "aer:shots=256", "noise:depolarizing_2q=0.05,readout=0.03")
     ]
     exact, sampled, noisy = (np.load(folder / "expectations.npz") for folder in folders)
@@ -88,39 +88,39 @@ def test_noise_changes_expectation_values_but_not_the_images(run: RunFolder) -> 
 
 
 def test_a_stratified_limit_keeps_the_class_shares(run: RunFolder) -> None:
-    plan = plan_evaluation(run, "aer", split="train", limit=10, stratified=True)
+    plan = planned(run, "aer", split="train", limit=10, stratified=True)
     shares = run.read_splits().query("split == 'train'")["label"].mean()
-    assert len(plan.selection.rows) == 10
-    assert abs(plan.selection.rows["label"].sum() - 10 * shares) < 1
+    assert len(plan.inference.selection.rows) == 10
+    assert abs(plan.inference.selection.rows["label"].sum() - 10 * shares) < 1
     assert (
-        plan.selection.rows["id"].tolist()
-        == plan_evaluation(run, "aer", split="train", limit=10, stratified=True).selection.rows["id"].tolist()
+        plan.inference.selection.rows["id"].tolist()
+        == planned(run, "aer", split="train", limit=10, stratified=True).inference.selection.rows["id"].tolist()
     )
 
 
 def test_wrong_requests_are_answered_before_anything_runs(run: RunFolder) -> None:
     with pytest.raises(UserError, match=r"--split tests: .*splits\.csv has test, train, validation"):
-        plan_evaluation(run, "aer", split="tests")
+        planned(run, "aer", split="tests")
     with pytest.raises(UserError, match="--limit 0: at least 1"):
-        plan_evaluation(run, "aer", limit=0)
+        planned(run, "aer", limit=0)
     with pytest.raises(UserError, match="all of one class"):
-        plan_evaluation(run, "aer", limit=1)
+        planned(run, "aer", limit=1)
     with pytest.raises(BackendError, match="fake_torino"):
-        plan_evaluation(run, "fake_turin")
+        planned(run, "fake_turin")
     assert not run.evaluations.exists()
 
 
 def test_weights_that_do_not_fit_the_configuration_are_refused(run: RunFolder) -> None:
     run.config.write_text(run.config.read_text().replace("qubits: 4", "qubits: 3"))
     with pytest.raises(UserError, match=r"model\.safetensors: the weights do not fit"):
-        evaluate(plan_evaluation(run, "aer"), progress=quietly)
+        evaluate(planned(run, "aer"), progress=quietly)
     assert not run.evaluations.exists()
 
 
 def test_more_qubits_than_the_device_has_are_refused(run: RunFolder) -> None:
     run.config.write_text(run.config.read_text().replace("qubits: 4", "qubits: 6"))
     with pytest.raises(BackendError, match=r"6 qubits.*5"):
-        evaluate(plan_evaluation(run, "fake_manila"), progress=quietly)
+        evaluate(planned(run, "fake_manila"), progress=quietly)
     assert not run.evaluations.exists()
 
 
@@ -129,7 +129,7 @@ def test_images_that_are_gone_are_named(run: RunFolder) -> None:
     splits.loc[splits["split"] == "test", "id"] += "-gone"
     splits.to_csv(run.splits, index=False)
     with pytest.raises(UserError, match="images are no longer there, such as patient-"):
-        plan_evaluation(run, "aer")
+        planned(run, "aer")
 
 
 def test_prediction_of_files_gives_class_and_probabilities(run: RunFolder, tmp_path: Path) -> None:

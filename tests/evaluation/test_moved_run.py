@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tiny import quietly
+from tiny import planned, quietly
 
 from hybridq.config import parse_experiment
 from hybridq.errors import UserError
-from hybridq.evaluation.evaluate import evaluate, plan_evaluation
+from hybridq.evaluation.evaluate import evaluate
 from hybridq.run_folder import RunFolder, open_run
 from hybridq.training.train import train
 
@@ -43,7 +43,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def probabilities(run: RunFolder) -> bytes:
-    return (evaluate(plan_evaluation(run, "aer"), progress=quietly) / "predictions.csv").read_bytes()
+    return (evaluate(planned(run, "aer"), progress=quietly) / "predictions.csv").read_bytes()
 
 
 def test_a_run_is_evaluated_the_same_from_wherever_it_lies(
@@ -68,7 +68,7 @@ def test_where_the_images_were_moved_too_the_folder_around_them_is_taken(
     (run / "environment.json").write_text(json.dumps(about | {"directory": str(tmp_path / "gone")}))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"its data are not in .*/gone/pictures or .*/pictures; put a link"):
-        plan_evaluation(open_run(run), "aer")
+        planned(open_run(run), "aer")
     monkeypatch.chdir(copy)
     assert probabilities(open_run(run))
 
@@ -82,7 +82,7 @@ def test_a_run_from_before_this_was_recorded_looks_where_the_command_is_started(
     (run / "environment.json").write_text(json.dumps(about))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=f"its data are not in {tmp_path}/pictures; put a link there"):
-        plan_evaluation(open_run(run), "aer")
+        planned(open_run(run), "aer")
     monkeypatch.chdir(trained)
     assert probabilities(open_run(run))
 

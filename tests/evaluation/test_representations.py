@@ -11,16 +11,17 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from tiny import quietly
+from tiny import planned, quietly
 
 from hybridq.config import parse_experiment
-from hybridq.evaluation.evaluate import evaluate, plan_evaluation
+from hybridq.evaluation.evaluate import evaluate
 from hybridq.evaluation.explanations import MISTAKES, RIGHT, choose, grad_cam, picture
 from hybridq.evaluation.representations import stability
 from hybridq.models.build import load_model, new_model
 from hybridq.results.evaluation import read_evaluation
-from hybridq.results.selection import Selection
 from hybridq.run_folder import open_run
+from hybridq.statistics.scored import Scored
+from hybridq.statistics.tasks import task_named
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def folders(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
     """The run's evaluations on aer and on a simulated device."""
     copy = tmp_path_factory.mktemp("represented") / "tiny"
     run = open_run(Path(shutil.copytree(tiny_run, copy, ignore=shutil.ignore_patterns("checkpoints"))))
-    ideal, noisy = (evaluate(plan_evaluation(run, name), progress=quietly) for name in ("aer", "fake_manila"))
+    ideal, noisy = (evaluate(planned(run, name), progress=quietly) for name in ("aer", "fake_manila"))
     return ideal, noisy
 
 
@@ -55,7 +56,7 @@ def test_every_explanation_is_a_picture_with_a_description_that_agrees_with_the_
 ) -> None:
     about = json.loads((folders[0] / "explanations" / "explanations.json").read_text())
     table = pd.read_csv(folders[0] / "predictions.csv").set_index("id")
-    classes = open_run(folders[0].parent.parent).classes()
+    classes = open_run(folders[0].parent.parent).classes
     assert 0 < len(about["images"]) <= MISTAKES + RIGHT
     for entry in about["images"]:
         row = table.loc[entry["id"]]
@@ -85,17 +86,11 @@ def test_stability_is_the_formula_of_its_docstring() -> None:
     assert stability(first[:1].expand(4, 3), first[:1].expand(4, 3))["score"] is None
 
 
-def selection(truth: np.ndarray, task: str, classes: tuple[str, ...]) -> Selection:
-    columns = {"label": truth} if truth.ndim == 1 else {f"true_{k}": truth[:, k] for k in range(truth.shape[1])}
-    rows = pd.DataFrame({"id": [f"image-{i}" for i in range(len(truth))], "group": "", **columns})
-    return Selection("test", "all", rows, task, classes)
-
-
 def test_the_most_confident_mistake_of_every_kind_comes_first() -> None:
     truth = np.array([0] * 20 + [1] * 5 + [2] * 5)
     probabilities = np.full((30, 3), 0.1)
     probabilities[np.arange(30), [1] * 20 + [0] * 5 + [2] * 5] = np.linspace(0.5, 0.8, 30)
-    chosen = choose(selection(truth, "multi-class", ("a", "b", "c")), probabilities)
+    chosen = choose(Scored(truth, probabilities, classes=("a", "b", "c")), task_named("multi-class"))
     assert [(s.true, s.decided, s.row) for s in chosen[:3]] == [("b", "a", 24), ("a", "b", 19), ("b", "a", 23)]
     assert [s.right for s in chosen] == [False] * MISTAKES + [True] * RIGHT
     assert {s.decided for s in chosen if s.right} == {"c"}
@@ -104,7 +99,7 @@ def test_the_most_confident_mistake_of_every_kind_comes_first() -> None:
 def test_of_several_labels_each_is_a_decision_and_right_ones_were_found() -> None:
     truth = np.array([[1, 0], [0, 1], [0, 0]])
     probabilities = np.array([[0.9, 0.6], [0.2, 0.1], [0.3, 0.2]])
-    chosen = choose(selection(truth, "multi-label", ("mass", "fluid")), probabilities)
+    chosen = choose(Scored(truth, probabilities, classes=("mass", "fluid")), task_named("multi-label"))
     assert [(s.row, s.true, s.decided, round(s.confidence, 3)) for s in chosen] == [
         (1, "with fluid", "without fluid", 0.9),
         (0, "without fluid", "with fluid", 0.6),

@@ -18,19 +18,18 @@ import pytest
 import shapes  # noqa: F401  registers a source of images with several labels
 import torch
 from PIL import Image
-from tiny import quietly
+from tiny import planned, quietly
 
 from hybridq.data.images.transforms import to_float
 from hybridq.errors import UserError
-from hybridq.evaluation.evaluate import evaluate, plan_evaluation
-from hybridq.evaluation.images import images_of
+from hybridq.evaluation.evaluate import evaluate
 from hybridq.evaluation.predict import predict_files
 from hybridq.export import export as module
 from hybridq.export import formats
 from hybridq.export.export import Exported, Targets, export
 from hybridq.models.backbones.registry import backbone_names
 from hybridq.quantum.surrogate import load_surrogate, save_surrogate
-from hybridq.results.selection import choose_images
+from hybridq.results.selection import choose
 from hybridq.run_folder import open_run
 
 
@@ -43,8 +42,8 @@ def write(folder: Path, backend: str = "aer", **targets: str) -> Exported:
 def evaluated(folder: Path, backend: str) -> tuple[torch.Tensor, dict[str, np.ndarray], np.ndarray]:
     """The test images, and the expectation values and probabilities of an evaluation of them."""
     run = open_run(folder)
-    saved = evaluate(plan_evaluation(run, backend), progress=quietly)
-    images = to_float(images_of(run, choose_images(run), quietly)[:])
+    saved = evaluate(planned(run, backend), progress=quietly)
+    images = to_float(choose(run).images(quietly)[:])
     table = pd.read_csv(saved / "predictions.csv")
     return images, dict(np.load(saved / "expectations.npz")), table.filter(regex=r"^p_\d+$").to_numpy()
 
@@ -78,11 +77,11 @@ def test_files_give_what_an_evaluation_gives_on_the_same_backend(written: tuple[
 def test_a_file_says_what_predict_says_of_pictures(run_folder: Path, tmp_path: Path) -> None:
     write(run_folder, onnx="model.onnx")
     run = open_run(run_folder)
-    pixels = images_of(run, choose_images(run), quietly)[:4]
+    pixels = choose(run).images(quietly)[:4]
     pictures = [tmp_path / f"{number}.png" for number in range(len(pixels))]
     for path, image in zip(pictures, pixels, strict=True):
         Image.fromarray(image[0]).save(path)
-    predicted = predict_files(run, pictures)[list(run.classes())].to_numpy()
+    predicted = predict_files(run, pictures)[list(run.classes)].to_numpy()
     found = onnx_probabilities(run_folder.parent / "model.onnx", to_float(pixels))
     np.testing.assert_allclose(found, predicted, rtol=0, atol=1e-5)
 
@@ -106,7 +105,7 @@ def test_a_file_says_what_it_is(written: tuple[Path, Exported]) -> None:
     assert said == json.loads(inside["hybridq.json"])
     assert said["backend"] == "fake_manila"
     assert said["images"] == {"channels": 1, "size": 32, "range": [0, 1], "type": "float32"}
-    assert said["classes"] == list(open_run(run).classes())
+    assert said["classes"] == list(open_run(run).classes)
 
 
 def test_the_noise_is_in_the_file(run_folder: Path) -> None:

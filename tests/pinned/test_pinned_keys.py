@@ -11,17 +11,19 @@ from typing import Any
 import pytest
 import yaml
 from loopback import Loopback
+from tiny import planned
 
 from backends.ibm.client import Service
 from backends.ibm.execution import execute
 from backends.ibm.ledger import Ledger
 from backends.ibm.results import ExecutionResult
-from hybridq.evaluation.evaluate import evaluate, plan_evaluation
-from hybridq.evaluation.hardware import finish, load_submission, plan, plan_of, status_of
+from hybridq.evaluation.evaluate import evaluate
+from hybridq.evaluation.hardware import HardwarePlan, finish, load_submission, plan, plan_of, status_of
+from hybridq.evaluation.inference import Inference
 from hybridq.models.build import load_model
 from hybridq.results.evaluation import read_evaluations
-from hybridq.results.selection import choose_images
-from hybridq.run_folder import create_run, open_run
+from hybridq.results.selection import ImageChoice, choose
+from hybridq.run_folder import RunFolder, create_run, open_run
 from hybridq.studies.mitigation.correct_saved import mitigate_saved
 from hybridq.studies.mitigation.run import mitigate, plan_mitigation
 from hybridq.studies.noise.cells import cells_of
@@ -78,6 +80,13 @@ SENT: list[tuple[str, dict[str, Any], str, str]] = [
     ),
 ]
 """Backend, options, key, digest of what was sent; all of ``ssl_quantum``."""
+
+
+def sent(run: RunFolder, backend: str, options: dict[str, Any]) -> HardwarePlan:
+    choice = {name: value for name, value in options.items() if name != "repeat"}
+    return plan(run, backend, ImageChoice(**choice), repeat=options.get("repeat"))
+
+
 CELLS = (
     "aer-8a8ea2a8",
     "aer-shots-64-draw0-c39d91c5",
@@ -109,7 +118,7 @@ def test_the_committed_bytes_are_those_of_that_day() -> None:
 def test_old_runs_load(name: str, old_runs: Path) -> None:
     run = open_run(old_runs / name)
     said = yaml.safe_load(run.config.read_text(encoding="utf-8"))
-    assert run.experiment().key_content() == said
+    assert run.experiment.key_content() == said
     assert load_model(run).training is False
     for evaluation in read_evaluations(run.folder):
         assert evaluation.values.shape == evaluation.angles.shape
@@ -118,14 +127,14 @@ def test_old_runs_load(name: str, old_runs: Path) -> None:
 @pytest.mark.parametrize("name", RUNS)
 def test_old_trainings_go_on(name: str, old_runs: Path) -> None:
     run = open_run(old_runs / name)
-    assert create_run(old_runs, run.experiment()).folder == run.folder
+    assert create_run(old_runs, run.experiment).folder == run.folder
 
 
 @pytest.mark.parametrize(("name", "backend", "options", "folder"), EVALUATIONS)
 def test_finished_evaluations_are_found_and_nothing_is_computed(
     name: str, backend: str, options: dict[str, Any], folder: str, old_runs: Path
 ) -> None:
-    plan = plan_evaluation(open_run(old_runs / name), backend, **options)
+    plan = planned(open_run(old_runs / name), backend, **options)
     assert plan.folder.name == folder
     assert plan.finished
     assert evaluate(plan, progress=nothing_is_computed) == plan.folder
@@ -150,7 +159,7 @@ def test_what_every_model_would_be_called_on_hardware(name: str, key: str, old_r
 def test_what_was_sent_is_found_again(
     backend: str, options: dict[str, Any], key: str, digest: str, old_runs: Path
 ) -> None:
-    evaluation = plan(open_run(old_runs / "ssl_quantum"), backend, **options)
+    evaluation = sent(open_run(old_runs / "ssl_quantum"), backend, options)
     assert evaluation.key == key
     assert evaluation.submitted
     assert evaluation.finished
@@ -168,7 +177,7 @@ def test_what_was_paid_for_is_decided_from_disk_and_the_ledger(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Nothing is sent again: the service ends without a job."""
-    evaluation = plan(open_run(old_run), backend, **options)
+    evaluation = sent(open_run(old_run), backend, options)
     before = (evaluation.folder / "metrics.json").read_bytes()
     shutil.rmtree(evaluation.folder)
     ledger = Ledger(shutil.copy(PINNED / "ledger.sqlite", tmp_path / "ledger.sqlite"))
@@ -191,13 +200,13 @@ def test_what_was_paid_for_is_decided_from_disk_and_the_ledger(
 def test_a_kept_task_still_knows_its_evaluation(number: int, old_run: Path) -> None:
     """``hybridq jobs`` goes from the task to the evaluation; the run lay elsewhere."""
     backend, options, key, _ = SENT[number]
-    task = replace(load_submission(plan(open_run(old_run), backend, **options)), run=str(old_run))
+    task = replace(load_submission(sent(open_run(old_run), backend, options)), run=str(old_run))
     assert plan_of(task).key == key
 
 
 def test_a_noise_study_finds_its_cells(old_runs: Path) -> None:
     run = open_run(old_runs / "ssl_quantum")
-    store = Store(run, choose_images(run))
+    store = Store(choose(run))
     cells = cells_of(load_noise_study(PINNED / "noise.yaml"))
     assert sorted(store.path(cell).stem for cell in cells) == sorted(CELLS)
     assert all(store.read(cell).cell == cell for cell in cells)
@@ -205,7 +214,7 @@ def test_a_noise_study_finds_its_cells(old_runs: Path) -> None:
 
 def test_mitigation_is_found(old_runs: Path) -> None:
     run = open_run(old_runs / "ssl_quantum")
-    plan = plan_mitigation(run, "fake_torino:shots=256", training_images=8)
+    plan = plan_mitigation(Inference.of(run), "fake_torino:shots=256", training_images=8)
     assert plan.folder.name == "fake-torino-shots-256-3ee28c7e"
     assert mitigate(plan, progress=nothing_is_computed) == plan.folder
     saved = mitigate_saved(run, PLAIN, split="test", progress=nothing_is_computed)

@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from test_pinned_keys import EVALUATIONS, PINNED, PLAIN
-from tiny import quietly
+from tiny import planned, quietly
 
-from hybridq.evaluation.evaluate import compute_angles, evaluate, plan_evaluation
+from hybridq.evaluation.evaluate import evaluate
+from hybridq.evaluation.inference import Inference
 from hybridq.results.evaluation import read_evaluation
-from hybridq.results.selection import choose_images
 from hybridq.run_folder import RunFolder, open_run
 from hybridq.studies.mitigation.correct_saved import mitigate_saved
 from hybridq.studies.mitigation.run import mitigate, plan_mitigation
@@ -41,7 +41,7 @@ def bare_runs(old_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def same_machine(run: RunFolder) -> bool:
     """Whether this machine computes the angles of the test images as that one did."""
     kept = read_evaluation(PINNED / "runs" / "ssl_quantum" / "evaluations" / "aer-8391e343").angles
-    _, angles, _ = compute_angles(run, choose_images(run), quietly)
+    angles = Inference.of(run).angles
     return bool(np.array_equal(angles, kept))
 
 
@@ -65,7 +65,7 @@ def assert_same_table(found: bytes, kept: Path, *, exactly: bool, tmp_path: Path
 @pytest.mark.parametrize(("name", "backend", "options", "folder"), EVALUATIONS)
 def test_evaluations(name: str, backend: str, options: dict[str, Any], folder: str, bare_runs: Path) -> None:
     """Metrics are made of decisions and ranks, which 1e-7 does not change: the same bytes on every machine."""
-    plan = plan_evaluation(open_run(bare_runs / name), backend, **options)
+    plan = planned(open_run(bare_runs / name), backend, **options)
     assert not plan.finished
     evaluate(plan, progress=quietly)
     kept, found = read_evaluation(PINNED / "runs" / name / "evaluations" / folder), read_evaluation(plan.folder)
@@ -88,7 +88,7 @@ def test_noise(bare_runs: Path, tmp_path: Path) -> None:
 
 def test_mitigation(bare_runs: Path, tmp_path: Path) -> None:
     run = open_run(bare_runs / "ssl_quantum")
-    plan = plan_mitigation(run, "fake_torino:shots=256", training_images=8)
+    plan = plan_mitigation(Inference.of(run), "fake_torino:shots=256", training_images=8)
     written = (mitigate(plan, progress=quietly) / "mitigation.csv").read_bytes()
     kept = PINNED / "runs" / "ssl_quantum" / "mitigation" / plan.folder.name / "mitigation.csv"
     assert_same_table(written, kept, exactly=same_machine(run), tmp_path=tmp_path)
@@ -105,7 +105,7 @@ def test_mitigation_of_what_was_paid_for(old_run: Path, tmp_path: Path) -> None:
 def test_records_say_what_ran(bare_runs: Path) -> None:
     """Depth, gates and layout on the stored device: the circuit is compiled to the same one."""
     for name in ("hqcnn", "lean_hybrid", "several_labels", "ssl_quantum"):
-        plan = plan_evaluation(open_run(bare_runs / name), "fake_torino")
+        plan = planned(open_run(bare_runs / name), "fake_torino")
         found = json.loads((evaluate(plan, progress=quietly) / "record.json").read_text(encoding="utf-8"))
         kept = json.loads(
             (PINNED / "runs" / name / "evaluations" / plan.folder.name / "record.json").read_text(encoding="utf-8")

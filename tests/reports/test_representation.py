@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import quietly
+from tiny import planned, quietly
 
 from hybridq.errors import UserError
-from hybridq.evaluation.evaluate import evaluate, plan_evaluation
+from hybridq.evaluation.evaluate import evaluate
 from hybridq.figures.embeddings import MOST_POINTS, tsne_maps
 from hybridq.reports.page import write_report
 from hybridq.run_folder import open_run
@@ -23,7 +23,7 @@ def page(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     copy = tmp_path_factory.mktemp("reported") / "tiny"
     run = open_run(Path(shutil.copytree(tiny_run, copy, ignore=shutil.ignore_patterns("checkpoints"))))
     for backend, by in [("aer", None), ("aer", "mean"), ("fake_manila", None), ("fake_manila", "shuffle")]:
-        evaluate(plan_evaluation(run, backend, replace_q=by), progress=quietly)
+        evaluate(planned(run, backend, replace_q=by), progress=quietly)
     return write_report(run.folder).read_text(encoding="utf-8")
 
 
@@ -70,7 +70,7 @@ def test_one_qubit_has_a_map_too() -> None:
 @pytest.mark.parametrize("name", ["features.npz", "stability.json"])
 def test_a_damaged_file_is_named(tiny_run: Path, tmp_path: Path, name: str) -> None:
     copy = shutil.copytree(tiny_run, tmp_path / "tiny", ignore=shutil.ignore_patterns("checkpoints"))
-    folder = evaluate(plan_evaluation(open_run(copy), "aer"), progress=quietly)
+    folder = evaluate(planned(open_run(copy), "aer"), progress=quietly)
     (folder / name).write_bytes(b"damaged")
     with pytest.raises(UserError, match=f"{name}: (is damaged|cannot be read)"):
         write_report(copy)

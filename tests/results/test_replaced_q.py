@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import TINY, quietly
+from tiny import TINY, planned, quietly
 
 from hybridq.config import parse_experiment
 from hybridq.data.images.cache import open_images
 from hybridq.data.images.transforms import to_float
 from hybridq.data.sources import load_manifest
 from hybridq.errors import UserError
-from hybridq.evaluation.evaluate import evaluate, plan_evaluation
+from hybridq.evaluation.evaluate import evaluate
 from hybridq.models.build import load_model
 from hybridq.results.comparison import compare_evaluations
 from hybridq.results.evaluation import read_evaluation
@@ -35,13 +35,13 @@ def run(tiny_run: Path, tmp_path: Path) -> RunFolder:
 
 
 def evaluated(run: RunFolder, backend: str, replace_q: str | None = None) -> Path:
-    return evaluate(plan_evaluation(run, backend, replace_q=replace_q), progress=quietly)
+    return evaluate(planned(run, backend, replace_q=replace_q), progress=quietly)
 
 
 def mean_over_training_images(run: RunFolder) -> np.ndarray:
     """One image at a time, through the model."""
-    data = run.experiment().data
-    images = open_images(load_manifest(data.source, data, run.experiment().split_seed), data, split="train")
+    data = run.experiment.data
+    images = open_images(load_manifest(data.source, data, run.experiment.split_seed), data, split="train")
     model = load_model(run)
     with torch.no_grad():
         q = [model.circuit(model.angles(model.features(to_float(images[[i]])))).numpy() for i in range(len(images))]
@@ -57,12 +57,12 @@ def test_the_training_mean_is_that_of_unaugmented_training_images_and_computed_o
     assert kept["images"] == (run.read_splits()["split"] == "train").sum()
     # What is kept is what is used: another part of the images gets the mean that lies in the run folder.
     (run.folder / "q_training_mean.json").write_text(json.dumps(kept | {"mean": [0.5] * 4}))
-    other = evaluate(plan_evaluation(run, "aer", split="validation", replace_q="mean"), progress=quietly)
+    other = evaluate(planned(run, "aer", split="validation", replace_q="mean"), progress=quietly)
     assert (np.load(other / "expectations.npz")["values"] == 0.5).all()
 
 
 def test_q_at_its_training_mean_is_one_evaluation_for_all_backends(run: RunFolder) -> None:
-    assert plan_evaluation(run, "aer", replace_q="mean").folder == plan_evaluation(run, NOISE, replace_q="mean").folder
+    assert planned(run, "aer", replace_q="mean").folder == planned(run, NOISE, replace_q="mean").folder
 
 
 def test_shuffled_q_is_that_of_other_images_under_the_same_noise(run: RunFolder) -> None:
@@ -130,7 +130,7 @@ def test_an_evaluation_with_q_replaced_is_no_noise_model_of_a_device(save_evalua
 
 def test_wrong_interventions_are_refused_in_one_sentence(run: RunFolder) -> None:
     with pytest.raises(UserError, match="--replace-q zero: allowed are mean, shuffle"):
-        plan_evaluation(run, "aer", replace_q="zero")
+        planned(run, "aer", replace_q="zero")
     assert not run.evaluations.exists()
 
 
@@ -141,13 +141,13 @@ def test_what_stands_in_the_circuits_place_is_replaced_too_but_not_under_noise(t
     assert np.allclose(values["mean"][0], mean_over_training_images(run), atol=1e-5)
     assert np.array_equal(np.sort(values[None], axis=0), np.sort(values["shuffle"], axis=0))
     with pytest.raises(UserError, match="its model has no circuit; it can be evaluated on aer alone"):
-        plan_evaluation(run, "fake_torino", replace_q="mean")
+        planned(run, "fake_torino", replace_q="mean")
 
 
 def test_a_baseline_has_no_q_to_replace(tmp_path: Path) -> None:
     run = small(tmp_path, "model.name=baseline")
     with pytest.raises(UserError, match="neither a circuit nor anything in its place"):
-        plan_evaluation(run, "aer", replace_q="mean")
+        planned(run, "aer", replace_q="mean")
     assert "fused" not in np.load(evaluated(run, "aer") / "features.npz")
 
 

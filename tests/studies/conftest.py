@@ -11,7 +11,9 @@ import pandas as pd
 import pytest
 
 from hybridq.config import dump_experiment
-from hybridq.results.selection import Selection, write_evaluation
+from hybridq.results.evaluation import write_evaluation
+from hybridq.results.selection import ImageChoice, Selection
+from hybridq.run_folder import RunFolder
 from hybridq.studies.models.config import Cell, Study, load_study
 
 BASE = """
@@ -118,14 +120,13 @@ def write_cell(
     for backend in study.backends if circuit else study.backends[:1]:
         write_evaluation(
             folder / "evaluations" / backend,
-            Selection("test", "all", rows.iloc[order].reset_index(drop=True), task, tuple(names)),
+            Selection(RunFolder(folder), ImageChoice(), "all", rows.iloc[order].reset_index(drop=True)),
             features={"h": np.zeros((images, 8), dtype=np.float32)},
             angles=np.zeros((images, 4)),
             values=np.zeros((images, 4)),
             standard_errors=np.zeros((images, 4)),
             probabilities=probabilities[order],
             record={"backend": backend, "kind": "noiseless" if backend == "aer" else "simulated device"},
-            seed=0,
         )
     (folder / "cell.txt").write_text("\n".join([study.split, *study.backends]))
 

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tiny import TINY, quietly
+from tiny import TINY, planned, quietly
 
 from hybridq.config import Augmentation, Experiment, dump_experiment, parse_experiment
 from hybridq.data.images.images import Images
 from hybridq.errors import UserError
-from hybridq.evaluation.evaluate import evaluate, plan_evaluation
+from hybridq.evaluation.evaluate import evaluate
 from hybridq.models import Classifier
 from hybridq.models.build import new_model
 from hybridq.models.features import compute_features, frozen_features, measure_batch_statistics
@@ -51,7 +51,7 @@ def images() -> Images:
 
 
 def _evaluated(run: RunFolder) -> pd.DataFrame:
-    return pd.read_csv(evaluate(plan_evaluation(run, "aer"), progress=quietly) / "predictions.csv")
+    return pd.read_csv(evaluate(planned(run, "aer"), progress=quietly) / "predictions.csv")
 
 
 @pytest.mark.parametrize("backbone", ["mobilenet_v2", "simple_cnn"])

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny import TINY, quietly
+from tiny import TINY, planned, quietly
 
 from hybridq.config import Experiment, parse_experiment
 from hybridq.errors import UserError
-from hybridq.evaluation.evaluate import evaluate, plan_evaluation
+from hybridq.evaluation.evaluate import evaluate
 from hybridq.models import Classifier
 from hybridq.models.build import load_model, new_model
 from hybridq.run_folder import RunFolder, open_run
@@ -62,7 +62,7 @@ def test_each_key_changes_the_training_and_the_run_can_be_evaluated(key: str, tm
     run = trained(tmp_path / "changed", *backend, key, "train.epochs=1")
     assert pd.read_csv(run.history)["loss"][0] != pd.read_csv(plain.history)["loss"][0]
     for name in ("aer", NOISE):
-        assert (evaluate(plan_evaluation(run, name), progress=quietly) / "metrics.json").is_file()
+        assert (evaluate(planned(run, name), progress=quietly) / "metrics.json").is_file()
 
 
 def test_the_circuit_s_file_names_the_noise_of_training(tmp_path: Path) -> None:

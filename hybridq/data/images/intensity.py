@@ -64,7 +64,9 @@ class Intensity:
         return {name: value for name, value in known.items() if value is not None}
 
     @staticmethod
-    def of_json(kept: Mapping[str, Any]) -> Intensity:
+    def of_card(card: Mapping[str, Any]) -> Intensity:
+        """Return what the content of data.json says."""
+        kept = card.get("intensity", {})
         percentiles, levels = (kept.get(name) for name in ("percentiles", "range"))
         return Intensity(kept.get("bits"), percentiles and tuple(percentiles), levels and tuple(levels))
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import pandas as pd
 
 from hybridq.errors import UserError
-from hybridq.figures.noise_run import NOISELESS, auc_by_strength, auc_change_map
+from hybridq.figures.noise_run import NOISELESS_BACKEND, auc_by_strength, auc_change_map
 from hybridq.figures.style import Drawn
 from hybridq.run_folder import RunFolder
 from hybridq.statistics.intervals import signed
@@ -72,7 +72,7 @@ def noise_results(run: RunFolder) -> NoiseResults | None:
     drops = sorted(crossings["drop"].unique())
     exact = table[table["shots"].isna()]
     plain = exact[(exact["layout"].isna() | (exact["layout"] == "best")) & exact["seed_transpiler"].isna()]
-    whole_noise = plain[((plain["source"] == "all") & (plain["scale"] == 1)) | (plain["device"] == NOISELESS)]
+    whole_noise = plain[((plain["source"] == "all") & (plain["scale"] == 1)) | (plain["device"] == NOISELESS_BACKEND)]
     return NoiseResults(
         images=int(table["images"].max()),
         drops=drops,
@@ -85,7 +85,7 @@ def noise_results(run: RunFolder) -> NoiseResults | None:
 
 
 def _figures(plain: pd.DataFrame) -> list[Drawn]:
-    noisy = plain[plain["device"] != NOISELESS]
+    noisy = plain[plain["device"] != NOISELESS_BACKEND]
     if noisy.empty:
         return []
     devices = list(dict.fromkeys(noisy["device"]))

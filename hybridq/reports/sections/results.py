@@ -62,7 +62,7 @@ class Device:
 
 def view(run: RunFolder) -> View:
     """How the run's task is shown."""
-    return view_of(run.task(), run.classes())
+    return view_of(run.task, run.classes)
 
 
 def results(run: RunFolder, rule: Rule) -> list[Results]:
@@ -129,7 +129,7 @@ def _cost(record: dict[str, Any]) -> str:
 def _results(
     run: RunFolder, evaluations: list[Evaluation], validation: dict[str, Evaluation], rule: Rule, name: str
 ) -> Results:
-    first, classes, seed = evaluations[0], run.classes(), run.experiment().seed
+    first, classes, seed = evaluations[0], run.classes, run.experiment.seed
     split, selection = first.record["split"], first.record["selection"]
     comparison = compare(evaluations, seed=seed) if len(evaluations) > 1 else None
     backends = ", ".join(figures.backend_label(e) for e in evaluations)

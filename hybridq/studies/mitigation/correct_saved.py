@@ -13,15 +13,13 @@ import numpy as np
 import pandas as pd
 
 from hybridq.errors import UserError
-from hybridq.evaluation.evaluate import circuit_of, compute_angles
+from hybridq.evaluation.inference import Inference
 from hybridq.files import atomic_write, write_json
-from hybridq.models.objectives import objective_of
 from hybridq.results.evaluation import Evaluation, read_evaluations
-from hybridq.results.selection import Selection, folder_name, key_of
-from hybridq.run_folder import RunFolder
+from hybridq.results.selection import ImageChoice, Selection
+from hybridq.run_folder import RunFolder, key_of
 from hybridq.studies.mitigation.learned import fit_correction
 from hybridq.studies.mitigation.methods import NONE, Method
-from hybridq.studies.mitigation.noiseless import decision, noiseless_values
 from hybridq.studies.mitigation.outcome import Errors, Outcome
 from hybridq.studies.mitigation.tables import RECORD, TABLE, table_of
 from hybridq.typing import FloatArray, Progress
@@ -46,26 +44,24 @@ def mitigate_saved(run: RunFolder, backend: str, *, split: str, progress: Progre
     ]
     evaluated, training = _of(run, evaluations, backend, split), _of(run, evaluations, backend, "train", " --limit 32")
     key = key_of({"evaluated": evaluated.folder.name, "training": training.folder.name})
-    folder = run.folder / "mitigation" / folder_name(backend, key)
+    folder = run.result_folder("mitigation", backend, key)
     if (folder / TABLE).is_file():
         return folder
-    program, selection = circuit_of(run), _selection(run, evaluated)
-    features, _, weights = compute_angles(run, selection, progress)
-    noiseless = noiseless_values(program, evaluated.angles, weights)
-    correct = fit_correction(training.values, noiseless_values(program, training.angles, weights))
-    decide = decision(run, features)
+    selection = _selection(run, evaluated)
+    inference = Inference(selection, progress)
+    noiseless = inference.exact_values_of(evaluated.angles)
+    correct = fit_correction(training.values, inference.exact_values_of(training.angles))
     given: dict[Method, FloatArray] = {NONE: evaluated.values, LEARNED: correct(evaluated.values)}
     outcomes = {}
     for method, values in given.items():
-        outcomes[method] = Outcome(Errors(noiseless), [decide(values)])
+        outcomes[method] = Outcome(Errors(noiseless), [inference.probabilities(values)])
         outcomes[method].errors.add(values)
-    without_noise = decide(noiseless)
+    without_noise = inference.probabilities(noiseless)
     table = table_of(
         outcomes,
         without_noise,
         selection,
         training_images=len(training.ids),
-        seed=run.experiment().seed,
         progress=lambda done, total: progress("intervals", done, total),
     )
     qubits = evaluated.values.shape[1]
@@ -78,14 +74,14 @@ def mitigate_saved(run: RunFolder, backend: str, *, split: str, progress: Progre
         "simulated": evaluated.record["simulated"],
         "shots": evaluated.record.get("shots"),
         "repetitions": 1,
-        "task": selection.task,
+        "task": run.task,
         "split": split,
         "samples": len(selection.ids),
-        "selection": selection.about,
+        "selection": selection.described,
         "training_images": len(training.ids),
         "training_ids": list(training.ids),
         "evaluations": [evaluated.folder.name, training.folder.name],
-        "noiseless": {"auc": objective_of(selection.task).auc(evaluated.labels, without_noise)},
+        "noiseless": {"auc": inference.objective.auc(evaluated.labels, without_noise)},
         "seconds": round(time.perf_counter() - started, 2),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -109,7 +105,7 @@ def _of(run: RunFolder, evaluations: list[Evaluation], backend: str, split: str,
 def _selection(run: RunFolder, evaluation: Evaluation) -> Selection:
     rows = run.read_splits().set_index("id", drop=False).loc[list(evaluation.ids)].reset_index(drop=True)
     record = evaluation.record
-    return Selection(record["split"], record["selection"], rows, run.task(), run.classes())
+    return Selection(run, ImageChoice(record["split"]), record["selection"], rows)
 
 
 def _split_errors(table: pd.DataFrame, variances: list[float]) -> None:

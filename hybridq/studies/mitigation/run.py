@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from backends import open_backend
 from backends.aer import SimulatedCircuit
@@ -23,17 +22,13 @@ from backends.contract import Backend, CircuitProgram
 from backends.names import parse_name
 from backends.record import versions
 from hybridq.errors import UserError
-from hybridq.evaluation.evaluate import circuit_of, compute_angles
-from hybridq.evaluation.images import locate
+from hybridq.evaluation.inference import Inference
 from hybridq.files import atomic_write, check_folder, write_json
-from hybridq.models.objectives import objective_of
 from hybridq.quantum.engine.noisy.program import MAX_QUBITS
-from hybridq.results.selection import Selection, choose_images, folder_name, key_of, weights_digest
+from hybridq.results.selection import ImageChoice, Selection
 from hybridq.run_folder import RunFolder
-from hybridq.statistics.tasks import task_named
 from hybridq.studies.mitigation.device import SimulatedDevice
 from hybridq.studies.mitigation.methods import CALIBRATION_CIRCUITS, methods_for
-from hybridq.studies.mitigation.noiseless import decision, noiseless_values
 from hybridq.studies.mitigation.outcome import repeat
 from hybridq.studies.mitigation.tables import RECORD, TABLE, table_of
 from hybridq.typing import FloatArray, Progress
@@ -48,11 +43,12 @@ REPETITIONS: Final = 20
 class Mitigation:
     """A study that is ready to run."""
 
-    run: RunFolder
+    inference: Inference
+    """The images that are evaluated."""
+    training: Inference
+    """Those that the learned correction is fitted on."""
     backend: Backend
     program: CircuitProgram
-    selection: Selection
-    training: Selection
     folder: Path
     seed_of_shots: int
     """The run's, unless the backend's name has one."""
@@ -63,21 +59,14 @@ class Mitigation:
         return (self.folder / TABLE).is_file()
 
 
-def plan_mitigation(
-    run: RunFolder,
-    backend_name: str,
-    *,
-    split: str = "test",
-    limit: int | None = None,
-    stratified: bool = False,
-    training_images: int = TRAINING_IMAGES,
-) -> Mitigation:
-    """Open the backend, choose images to evaluate and ``training_images`` to learn from; nothing is run or written.
+def plan_mitigation(inference: Inference, backend_name: str, *, training_images: int = TRAINING_IMAGES) -> Mitigation:
+    """Open the backend and choose ``training_images`` to learn from; nothing is run or written.
 
     Raises :class:`UserError` for hardware and noiseless backends, for the training split, for a model without a
-    circuit or with one too large for exact noisy values, and as :func:`hybridq.results.selection.choose_images`.
+    circuit or with one too large for exact noisy values, and where images are gone.
     """
-    seed, parsed = run.experiment().seed, parse_name(backend_name)
+    run, selection = inference.run, inference.selection
+    seed, parsed = run.experiment.seed, parse_name(backend_name)
     if parsed.kind == "ibm":
         raise UserError(
             f"--backend {backend_name}: is hardware, of which saved evaluations are corrected; name a simulated one"
@@ -85,28 +74,22 @@ def plan_mitigation(
     backend = open_backend(backend_name, seed=seed)
     if backend.kind in {"noiseless", "sampled"}:
         raise UserError(f"--backend {backend_name}: has no noise to mitigate; name a noisy one, such as fake_torino")
-    if split == "train":
+    if selection.split == "train":
         raise UserError("--split train: the learned correction is fitted there; validation or test")
-    program = circuit_of(run)
+    program = inference.program
     qubits = program.circuit.num_qubits
     if qubits > MAX_QUBITS:
         raise UserError(f"{run.folder}: its circuit has {qubits} qubits; mitigation is computed for up to {MAX_QUBITS}")
-    selection, training = choose_images(run, split, limit, stratified), _draw(run, training_images)
-    for chosen in (selection, training):
-        locate(run, chosen)
-    key = {
-        "backend": backend.name,
-        "split": split,
-        "samples": selection.ids,
-        "training": training.ids,
-        "weights": weights_digest(run),
-        "seed": seed,
-    }
+    training = inference.on(_draw(run, training_images))
+    for chosen in (selection, training.selection):
+        _ = chosen.located  # raises where images are gone
+    also: dict[str, Any] = {"backend": backend.name, "training": training.selection.ids}
     if "@" in backend.name:  # another calibration is another study
-        key["calibrated"] = getattr(backend, "calibrated", None)
-    folder = run.folder / "mitigation" / folder_name(backend.name, key_of(key))
+        also["calibrated"] = getattr(backend, "calibrated", None)
+    key = run.result_key(selection.split, selection.ids, **also)
+    folder = run.result_folder("mitigation", backend.name, key)
     seed_of_shots = seed if parsed.seed is None else parsed.seed
-    return Mitigation(run, backend, program, selection, training, folder, seed_of_shots)
+    return Mitigation(inference, training, backend, program, folder, seed_of_shots)
 
 
 def mitigate(plan: Mitigation, *, progress: Progress) -> Path:
@@ -119,48 +102,45 @@ def mitigate(plan: Mitigation, *, progress: Progress) -> Path:
         return plan.folder
     check_folder(plan.folder)
     started = time.perf_counter()
-    run, shots, seed = plan.run, plan.backend.shots, plan.run.experiment().seed
+    inference, learned, shots = plan.inference, plan.training, plan.backend.shots
     compiled = plan.backend.compile(plan.program)
     assert isinstance(compiled, SimulatedCircuit)
     if compiled.noise is None:
         raise UserError(f"--backend {plan.backend.name}: scale = 0 leaves no noise to mitigate")
-    features, angles, weights = compute_angles(run, plan.selection, progress)
-    _, training_angles, _ = compute_angles(run, plan.training, progress)
-    evaluated, training = (noiseless_values(plan.program, u, weights) for u in (angles, training_angles))
+    inference.progress = learned.progress = progress
+    evaluated, training = inference.exact_values(), learned.exact_values()
     methods = methods_for(shots)
     device = SimulatedDevice(
         compiled,
-        weights,
-        angles,
-        training_angles,
+        inference.weights,
+        inference.angles,
+        learned.angles,
         [version for method in methods for version in method.versions],
         shots=shots,
         kept=partial(_kept, plan.folder / "circuits"),
         progress=partial(progress, f"circuits on {plan.backend.name}"),
     )
-    decide = decision(run, features)
     repetitions = 1 if shots is None else REPETITIONS
     outcomes = repeat(
         device,
         methods,
         (evaluated, training),
-        decide,
+        inference.probabilities,
         repetitions=repetitions,
         seed=plan.seed_of_shots,
         progress=partial(progress, "experiments"),
     )
-    without_noise = decide(evaluated)
+    without_noise = inference.probabilities(evaluated)
     table = table_of(
         outcomes,
         without_noise,
-        plan.selection,
-        training_images=len(plan.training.ids),
-        seed=seed,
+        inference.selection,
+        training_images=len(learned.selection.ids),
         progress=partial(progress, "intervals"),
     )
     record = _record(plan, compiled, device) | {
         "repetitions": repetitions,
-        "noiseless": {"auc": objective_of(plan.selection.task).auc(_truth(plan.selection), without_noise)},
+        "noiseless": {"auc": inference.objective.auc(inference.selection.truth, without_noise)},
         "seconds": round(time.perf_counter() - started, 2),
     }
     write_json(plan.folder / RECORD, record)
@@ -173,13 +153,9 @@ def _draw(run: RunFolder, count: int) -> Selection:
     """Training images, drawn with the run's seed without a look at their labels."""
     splits = run.read_splits()
     rows = splits[splits["split"] == "train"]
-    drawn = np.sort(np.random.default_rng([run.experiment().seed, 4]).permutation(len(rows))[:count])
-    about = f"{len(drawn)} of {len(rows)}"
-    return Selection("train", about, rows.iloc[drawn].reset_index(drop=True), run.task(), run.classes())
-
-
-def _truth(selection: Selection) -> NDArray[np.int64]:
-    return task_named(selection.task).truth(selection.rows)
+    drawn = np.sort(np.random.default_rng([run.experiment.seed, 4]).permutation(len(rows))[:count])
+    described = f"{len(drawn)} of {len(rows)}"
+    return Selection(run, ImageChoice("train"), described, rows.iloc[drawn].reset_index(drop=True))
 
 
 def _kept(folder: Path, name: str, compute: Callable[[], FloatArray]) -> FloatArray:
@@ -193,7 +169,7 @@ def _kept(folder: Path, name: str, compute: Callable[[], FloatArray]) -> FloatAr
 
 def _record(plan: Mitigation, compiled: SimulatedCircuit, device: SimulatedDevice) -> dict[str, Any]:
     """What ran, JSON-ready."""
-    circuit = ("depth", "two_qubit_gates")
+    selection, circuit = plan.inference.selection, ("depth", "two_qubit_gates")
     about = ("device", "calibrated", "calibration_read", "layout", "seed_transpiler", "scale", "source")
     return {
         "backend": plan.backend.name,
@@ -201,12 +177,12 @@ def _record(plan: Mitigation, compiled: SimulatedCircuit, device: SimulatedDevic
         "simulated": True,
         **{name: compiled.record[name] for name in about if name in compiled.record},
         "shots": plan.backend.shots,
-        "task": plan.selection.task,
-        "split": plan.selection.split,
-        "samples": len(plan.selection.ids),
-        "selection": plan.selection.about,
-        "training_images": len(plan.training.ids),
-        "training_ids": plan.training.ids,
+        "task": plan.inference.run.task,
+        "split": selection.split,
+        "samples": len(selection.ids),
+        "selection": selection.described,
+        "training_images": len(plan.training.selection.ids),
+        "training_ids": plan.training.selection.ids,
         "calibration_circuits": CALIBRATION_CIRCUITS,
         "noise_factors": {
             str(factor): {name: folded.record[name] for name in circuit}

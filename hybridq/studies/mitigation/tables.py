@@ -9,7 +9,6 @@ import pandas as pd
 
 from hybridq.results.selection import Selection
 from hybridq.statistics.intervals import Interval
-from hybridq.statistics.tasks import task_named
 from hybridq.studies.mitigation.comparison import Comparison
 from hybridq.studies.mitigation.methods import Method
 from hybridq.studies.mitigation.outcome import Outcome
@@ -24,7 +23,6 @@ def table_of(
     selection: Selection,
     *,
     training_images: int,
-    seed: int,
     progress: Callable[[int, int], None],
 ) -> pd.DataFrame:
     """One row a method; ``noiseless`` are the probabilities (N, C) without noise.
@@ -34,8 +32,7 @@ def table_of(
     The metrics, ``auc`` and so on, are those of the first repetition, as an evaluation would have them, with its
     intervals.
     """
-    task = task_named(selection.task)
-    ideal = selection.scored(noiseless, seed)
+    task, ideal = selection.task, selection.scored(noiseless)
     progress(0, len(outcomes) + 1)
     probabilities = {method: outcome.probabilities for method, outcome in outcomes.items()}
     compared = Comparison(task, ideal, probabilities)

@@ -143,7 +143,7 @@ def run_cell(
 
 def check_same(run: RunFolder, cell: Cell) -> None:
     """Raise :class:`UserError` where the folder holds a run with another configuration than the cell's."""
-    if run.config.exists() and run.experiment() != cell.experiment:
+    if run.config.exists() and run.experiment != cell.experiment:
         raise UserError(f"{run.folder}: holds a run with another configuration; choose another name of the study")
 
 
@@ -156,11 +156,14 @@ def _trained(configuration: str, folder: Path, allow_leaks: bool) -> RunFolder:
 
 def _evaluate(run: RunFolder, backends: Sequence[str], split: str, interventions: Sequence[str]) -> None:
     from hybridq.evaluation.evaluate import evaluate, plan_evaluation
+    from hybridq.evaluation.inference import Inference
     from hybridq.models.build import has_circuit
+    from hybridq.results.selection import ImageChoice
 
-    for backend in backends if has_circuit(run.experiment().model) else backends[:1]:
+    inference = Inference.of(run, ImageChoice(split))
+    for backend in backends if has_circuit(run.experiment.model) else backends[:1]:
         for replace_q in (None, *interventions):
-            evaluate(plan_evaluation(run, backend, split=split, replace_q=replace_q), progress=_quiet)
+            evaluate(plan_evaluation(inference, backend, replace_q=replace_q))
 
 
 def _interventions(study: Study, cell: Cell) -> tuple[str, ...]:

@@ -133,7 +133,7 @@ def run_trial(task: Task, root: str) -> tuple[str, float | None]:
         trial = search.ask()
         experiment = _experiment(task, trial, name)
         run = RunFolder(folder / name)
-        if run.config.exists() and run.experiment() != experiment:
+        if run.config.exists() and run.experiment != experiment:
             shutil.rmtree(run.folder)
         try:
             train(experiment, folder, announce=_quiet, progress=_quiet, allow_leaks=task.allow_leaks)

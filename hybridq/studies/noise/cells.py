@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
-from backends.names import LayoutRank, parse_name
+from backends.names import NOISELESS_BACKEND, LayoutRank, parse_name
 from hybridq.studies.noise.config import NoiseStudy
 
-NOISELESS = "aer"
 FIRST_OF_A_CELL = ("device", "source", "scale", "shots", "draw", "layout", "seed_transpiler")
 """Fields that are in every cell's key. Frozen; see :mod:`backends.key_content`."""
 
@@ -18,7 +17,7 @@ FIRST_OF_A_CELL = ("device", "source", "scale", "shots", "draw", "layout", "seed
 class Cell:
     """One setting of the noise. The noiseless simulator is a device without a source, at strength 0."""
 
-    device: str = NOISELESS
+    device: str = NOISELESS_BACKEND
     source: str = "none"
     """``none``, ``all``, or a source by itself."""
     scale: float = 0.0
@@ -34,7 +33,7 @@ class Cell:
     def exact_backend(self) -> str:
         """The backend's name without shots; the cells of a number of shots and its draws share its exact values."""
         options = []
-        if self.device != NOISELESS:
+        if self.device != NOISELESS_BACKEND:
             options.append(f"scale={self.scale!r}")
             if self.source != "all":
                 options.append(f"source={self.source}")

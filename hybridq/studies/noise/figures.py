@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 from matplotlib.figure import Figure
 
+from backends.names import NOISELESS_BACKEND
 from hybridq.figures import noise_curves as figures
 from hybridq.figures import noise_maps as maps
-from hybridq.studies.noise.cells import NOISELESS, REFERENCE
+from hybridq.studies.noise.cells import REFERENCE
 from hybridq.studies.noise.config import NoiseStudy
 from hybridq.studies.noise.run import StudiedRun
 from hybridq.studies.noise.thresholds import DROPS
@@ -55,6 +56,6 @@ def _of_one_run(
     yield "qubits", maps.qubits_figure(reference.values, values, f"⟨Z⟩ of every image, {about}")
     yield "logits", maps.logits_figure(reference.log_odds, log_odds, f"Shift of the log-odds, {about}")
     if study.shots:
-        yield "shots", maps.shots_figure(noise, [NOISELESS, device], f"Shots, {about}")
+        yield "shots", maps.shots_figure(noise, [NOISELESS_BACKEND, device], f"Shots, {about}")
     if len(study.layouts) + len(study.seeds_transpiler) > 1 and not device.startswith("noise"):
         yield "placement", maps.placement_figure(noise, device, f"Placement on {about}")

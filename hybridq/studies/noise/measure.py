@@ -7,11 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from hybridq.statistics.bootstrap import draw, group_codes, weighted_auc
+from backends.names import NOISELESS_BACKEND
+from hybridq.evaluation.inference import Inference
+from hybridq.results.selection import ImageChoice
+from hybridq.results.selection import choose as choose_images
+from hybridq.statistics.bootstrap import draw, weighted_auc
 from hybridq.statistics.intervals import Interval, percentile_interval, proportion_with_interval
 from hybridq.statistics.operating_point import YOUDEN, choose
-from hybridq.studies.noise.cells import NOISELESS
-from hybridq.studies.noise.subject import Subject
+from hybridq.statistics.scored import Scored
+from hybridq.statistics.tasks import Task
 from hybridq.typing import FloatArray, IntArray
 
 
@@ -42,76 +46,66 @@ class Measured:
     resampled_auc: FloatArray
 
 
-def reference_of(subject: Subject, threshold: float | None) -> Reference:
+def reference_of(inference: Inference, threshold: float | None) -> Reference:
     """``threshold`` where it is known already, from an earlier call; None: it is chosen."""
-    q = subject.noiseless_values()
-    probabilities = subject.probabilities(q)
-    if threshold is None and _is_binary(subject):
-        validation = subject.on_validation()
-        threshold = choose(validation.scored(validation.noiseless_values()), YOUDEN, NOISELESS).value
-    resampled = resampled_auc(subject, probabilities)
+    q, task = inference.exact_values(), inference.selection.task
+    scored = inference.scored(q)
+    if threshold is None and scored.truth.ndim == 1 and len(inference.run.classes) == 2:
+        validation = inference.on(choose_images(inference.run, ImageChoice("validation")))
+        threshold = choose(validation.scored(validation.exact_values()), YOUDEN, NOISELESS_BACKEND).value
     return Reference(
         values=q,
-        log_odds=subject.log_odds(q),
-        decided=subject.task.decide(probabilities),
-        auc=_auc(subject, probabilities, np.ones((1, len(q))))[0],
-        resampled_auc=resampled,
+        log_odds=inference.log_odds(q),
+        decided=task.decide(scored.probabilities),
+        auc=_auc(task, scored, np.ones((1, len(q))))[0],
+        resampled_auc=resampled_auc(task, scored),
         threshold=threshold,
     )
 
 
-def measure(subject: Subject, reference: Reference, q: FloatArray) -> Measured:
+def measure(inference: Inference, reference: Reference, q: FloatArray) -> Measured:
     """Metrics with intervals, and what has changed from the reference: AUC, decisions, log-odds, the branch's share."""
-    seed = subject.run.experiment().seed
-    probabilities, log_odds = subject.probabilities(q), subject.log_odds(q)
-    found = subject.task.evaluate(subject.selection.scored(probabilities, seed))
+    scored, log_odds, task = inference.scored(q), inference.log_odds(q), inference.selection.task
+    found = task.evaluate(scored)
     row: dict[str, Any] = {"images": len(q)}
     for name, interval in found["metrics"].items():
         row |= _columns(name, interval)
-    resampled = resampled_auc(subject, probabilities)
+    resampled = resampled_auc(task, scored)
     change = found["metrics"]["auc"]["value"] - reference.auc
     row |= _columns("auc_change", _about(change, resampled - reference.resampled_auc))
-    differs = (subject.task.decide(probabilities) != reference.decided).reshape(len(q), -1).any(axis=1)
-    row |= _columns("flip_rate", proportion_with_interval(differs, subject.groups, seed))
+    differs = (task.decide(scored.probabilities) != reference.decided).reshape(len(q), -1).any(axis=1)
+    row |= _columns("flip_rate", proportion_with_interval(differs, scored.groups, scored.seed))
     shift = log_odds - reference.log_odds
     row |= {"logit_shift": float(np.sqrt(np.mean(shift**2))), "logit_shift_mean": float(shift.mean())}
     if q.size:
         error = q - reference.values
         row |= {"z_error_rms": float(np.sqrt(np.mean(error**2))), "z_error_mean": float(error.mean())}
-        alpha, share = subject.quantum_branch(q)
+        alpha, share = inference.quantum_branch(q)
         row |= {"alpha": alpha, "quantum_share": share if np.isfinite(share) else None}
     if reference.threshold is not None:
-        row |= _at_threshold(subject, probabilities[:, 1] >= reference.threshold, reference.threshold)
+        row |= _at_threshold(scored, reference.threshold)
     return Measured(row, q, log_odds, resampled)
 
 
-def resampled_auc(subject: Subject, probabilities: FloatArray) -> FloatArray:
+def resampled_auc(task: Task, scored: Scored) -> FloatArray:
     """AUC in each resample of the images (B,), the same resamples at every call; NaN where a class is missing."""
-    strata, codes = subject.task.strata(subject.truth), group_codes(subject.groups, len(probabilities))
-    drawn = draw(strata, codes, subject.run.experiment().seed)
-    return np.concatenate([_auc(subject, probabilities, weights) for weights in drawn])
+    drawn = draw(task.strata(scored.truth), scored.codes, scored.seed)
+    return np.concatenate([_auc(task, scored, weights) for weights in drawn])
 
 
-def _auc(subject: Subject, probabilities: FloatArray, weights: FloatArray) -> FloatArray:
+def _auc(task: Task, scored: Scored, weights: FloatArray) -> FloatArray:
     """Of samples weighted by ``weights`` (B, N), the mean over classes or labels: (B,)."""
-    against = subject.task.against_rest(subject.truth, probabilities)
+    against = task.against_rest(scored.truth, scored.probabilities)
     with np.errstate(invalid="ignore"):
         return np.mean([weighted_auc(positive, scores, weights) for positive, scores in against], axis=0)
 
 
-def _is_binary(subject: Subject) -> bool:
-    return subject.truth.ndim == 1 and len(subject.selection.classes) == 2
-
-
-def _at_threshold(subject: Subject, called: np.ndarray, threshold: float) -> dict[str, Any]:
-    groups = None if subject.groups is None else np.asarray(subject.groups, dtype=object)
+def _at_threshold(scored: Scored, threshold: float) -> dict[str, Any]:
     row: dict[str, Any] = {"validation_threshold": threshold}
     for name, label in (("sensitivity", 1), ("specificity", 0)):
-        among = subject.truth == label
-        hits = called[among] == bool(label)
-        interval = proportion_with_interval(
-            hits, None if groups is None else groups[among], subject.run.experiment().seed
-        )
+        among = scored.take(scored.truth == label)
+        hits = (among.probabilities[:, 1] >= threshold) == bool(label)
+        interval = proportion_with_interval(hits, among.groups, scored.seed)
         row |= _columns(f"{name}_at_validation_threshold", interval)
     return row
 

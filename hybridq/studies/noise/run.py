@@ -7,16 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from backends.errors import BackendError
-from hybridq.evaluation.evaluate import circuit_of
+from hybridq.evaluation.inference import Inference
 from hybridq.files import check_folder
 from hybridq.models.build import has_circuit
-from hybridq.results.selection import choose_images
+from hybridq.results.selection import ImageChoice
 from hybridq.run_folder import RunFolder
 from hybridq.studies.noise.cells import REFERENCE, Cell, cells_of
 from hybridq.studies.noise.config import NoiseStudy
 from hybridq.studies.noise.measure import measure, reference_of
 from hybridq.studies.noise.store import SavedCell, Store
-from hybridq.studies.noise.subject import Subject
 from hybridq.studies.noise.values import NoisyValues
 from hybridq.typing import Progress
 
@@ -44,37 +43,37 @@ def study_run(run: RunFolder, study: NoiseStudy, *, progress: Progress) -> Studi
         UserError: the run's data are no longer there, the split does not exist, or the circuit has too many qubits.
     """
     check_folder(run.folder / "noise")
-    selection = choose_images(run, study.split)
-    store, subject = Store(run, selection), Subject(run, selection, progress)
-    quantum = has_circuit(run.experiment().model)
+    inference = Inference.of(run, ImageChoice(study.split), progress)
+    store = Store(inference.selection)
+    quantum = has_circuit(run.experiment.model)
     wanted = cells_of(study) if quantum else [REFERENCE]
     left_out = {} if quantum else {"noise": "the model has no circuit; nothing of it runs on a backend"}
     missing = [cell for cell in wanted if not store.has(cell)]
     if missing:
-        left_out |= _compute(subject, store, missing, progress)
+        left_out |= _compute(inference, store, missing)
     return StudiedRun(run, tuple(store.read(cell) for cell in wanted if store.has(cell)), left_out)
 
 
-def _compute(subject: Subject, store: Store, cells: Sequence[Cell], progress: Progress) -> dict[str, str]:
+def _compute(inference: Inference, store: Store, cells: Sequence[Cell]) -> dict[str, str]:
     threshold = store.read(REFERENCE).row.get("validation_threshold") if store.has(REFERENCE) else None
-    reference = reference_of(subject, threshold)
+    reference = reference_of(inference, threshold)
     if not store.has(REFERENCE):
-        store.write(REFERENCE, measure(subject, reference, reference.values), {})
+        store.write(REFERENCE, measure(inference, reference, reference.values), {})
     noisy = [cell for cell in cells if cell != REFERENCE]
     if not noisy:
         return {}
-    program, seed = circuit_of(subject.run), subject.run.experiment().seed
-    values = NoisyValues(program, subject.angles, subject.weights, seed)
+    run, progress = inference.run, inference.progress
+    values = NoisyValues(inference.program, inference.angles, inference.weights, run.experiment.seed)
     left_out: dict[str, str] = {}
     for done, cell in enumerate(noisy):
-        progress(f"{subject.run.folder.name}: noise", done, len(noisy))
+        progress(f"{run.folder.name}: noise", done, len(noisy))
         try:
             q, record = values.of(cell)
         except BackendError as error:
             left_out[cell.backend] = str(error)
             continue
-        store.write(cell, measure(subject, reference, q), _of_the_circuit(record))
-    progress(f"{subject.run.folder.name}: noise", len(noisy), len(noisy))
+        store.write(cell, measure(inference, reference, q), _of_the_circuit(record))
+    progress(f"{run.folder.name}: noise", len(noisy), len(noisy))
     return left_out
 
 

@@ -13,8 +13,8 @@ import numpy as np
 from backends.key_content import key_content
 from hybridq.errors import UserError
 from hybridq.files import atomic_write
-from hybridq.results.selection import Selection, folder_name, key_of, weights_digest
-from hybridq.run_folder import RunFolder
+from hybridq.results.selection import Selection
+from hybridq.run_folder import RunFolder, result_name
 from hybridq.studies.noise.cells import FIRST_OF_A_CELL, Cell
 from hybridq.studies.noise.measure import Measured
 from hybridq.typing import FloatArray
@@ -42,20 +42,15 @@ class SavedCell:
 class Store:
     """The cells of one run on one choice of images; another choice, or other weights, never meets the same file."""
 
-    def __init__(self, run: RunFolder, selection: Selection) -> None:
-        self.run = run
-        self._about = {
-            "weights": weights_digest(run),
-            "split": selection.split,
-            "samples": selection.ids,
-            "seed": run.experiment().seed,
-        }
+    def __init__(self, selection: Selection) -> None:
+        self.run = selection.run
+        self._split, self._ids = selection.split, selection.ids
 
     def path(self, cell: Cell) -> Path:
         """The file of a cell."""
         draw = "" if cell.draw is None else f"-draw{cell.draw}"
-        key = key_of(self._about | {"cell": key_content(cell, FIRST_OF_A_CELL)})
-        return self.run.folder / CELLS / f"{folder_name(cell.backend + draw, key)}.npz"
+        key = self.run.result_key(self._split, self._ids, cell=key_content(cell, FIRST_OF_A_CELL))
+        return self.run.folder / CELLS / f"{result_name(cell.backend + draw, key)}.npz"
 
     def has(self, cell: Cell) -> bool:
         """Whether the cell is finished."""

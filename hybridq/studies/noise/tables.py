@@ -52,7 +52,7 @@ def tables_of(studied: Sequence[StudiedRun]) -> Tables:
     thresholds: list[dict[str, Any]] = []
     where: dict[str, Any] = {}
     for one, model in zip(studied, model_names([one.run for one in studied]), strict=True):
-        about: dict[str, Any] = {"run": one.run.folder.name, "model": model, "seed": one.run.experiment().seed}
+        about: dict[str, Any] = {"run": one.run.folder.name, "model": model, "seed": one.run.experiment.seed}
         reference = next(saved for saved in one.cells if saved.cell == REFERENCE)
         for saved in one.cells:
             where = about | _setting(saved)
@@ -74,7 +74,7 @@ def tables_of(studied: Sequence[StudiedRun]) -> Tables:
 
 def model_names(runs: Sequence[RunFolder]) -> list[str]:
     """The model of each run, with the settings by which runs of different models are told apart."""
-    settings = [_flat(run.experiment().model_dump(mode="json")) for run in runs]
+    settings = [_flat(run.experiment.model_dump(mode="json")) for run in runs]
     keys = [key for key in settings[0] if key not in _NO_MODEL and len({str(one.get(key)) for one in settings}) > 1]
     names = []
     for one in settings:
@@ -84,7 +84,7 @@ def model_names(runs: Sequence[RunFolder]) -> list[str]:
 
 
 def _setting(saved: SavedCell) -> dict[str, Any]:
-    cell, model = saved.cell, saved.run.experiment().model
+    cell, model = saved.cell, saved.run.experiment.model
     return {
         "backend": cell.backend,
         "device": cell.device,

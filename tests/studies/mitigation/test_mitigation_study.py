@@ -9,15 +9,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from tiny import quietly
+from tiny import planned, quietly
 
 from backends import open_backend
 from hybridq.errors import UserError
-from hybridq.evaluation.evaluate import evaluate, plan_evaluation
+from hybridq.evaluation.evaluate import evaluate
+from hybridq.evaluation.inference import Inference
 from hybridq.figures.mitigation import mitigation_figure
 from hybridq.figures.style import as_png
 from hybridq.quantum.circuits import CircuitSpec
 from hybridq.results.evaluation import read_evaluation
+from hybridq.results.selection import ImageChoice
 from hybridq.run_folder import RunFolder, open_run
 from hybridq.studies.mitigation.correct_saved import mitigate_saved
 from hybridq.studies.mitigation.device import SimulatedDevice
@@ -37,7 +39,7 @@ def exact_study(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     """The study of the tiny run on fake_manila, exact, killed after two circuits and continued; do not change it."""
     copy = tmp_path_factory.mktemp("mitigation") / "tiny"
     opened = open_run(Path(shutil.copytree(tiny_run, copy, ignore=shutil.ignore_patterns("checkpoints"))))
-    plan = plan_mitigation(opened, "fake_manila", training_images=16)
+    plan = plan_mitigation(Inference.of(opened), "fake_manila", training_images=16)
 
     def killed(what: str, done: int, total: int) -> None:
         if what.startswith("circuits") and done == 2:
@@ -71,9 +73,7 @@ def test_there_is_a_row_a_method_with_its_cost_errors_and_metrics(exact_study: P
 
 def test_without_mitigation_the_errors_are_those_of_the_evaluation(exact_study: Path) -> None:
     run = open_run(exact_study.parents[1])
-    noisy, ideal = (
-        read_evaluation(evaluate(plan_evaluation(run, name), progress=quietly)) for name in ("fake_manila", "aer")
-    )
+    noisy, ideal = (read_evaluation(evaluate(planned(run, name), progress=quietly)) for name in ("fake_manila", "aer"))
     plain = rows(exact_study).loc["none"]
     error = noisy.values - ideal.values
     assert plain["rms"] == pytest.approx(np.sqrt((error**2).mean()), abs=1e-6)
@@ -110,7 +110,7 @@ def test_the_record_says_what_ran(exact_study: Path) -> None:
 
 
 def test_a_finished_study_is_not_computed_again(exact_study: Path) -> None:
-    plan = plan_mitigation(open_run(exact_study.parents[1]), "fake_manila", training_images=16)
+    plan = plan_mitigation(Inference.of(open_run(exact_study.parents[1])), "fake_manila", training_images=16)
     written = (exact_study / "mitigation.csv").stat().st_mtime_ns
     assert mitigate(plan, progress=quietly) == exact_study
     assert (exact_study / "mitigation.csv").stat().st_mtime_ns == written
@@ -152,7 +152,7 @@ def test_an_image_is_mitigated_the_same_whichever_others_are_evaluated() -> None
 
 
 def test_shots_scatter_and_more_of_them_scatter_less(run: RunFolder) -> None:
-    plan = plan_mitigation(run, "fake_manila:shots=256", training_images=8)
+    plan = plan_mitigation(Inference.of(run), "fake_manila:shots=256", training_images=8)
     folder = mitigate(plan, progress=quietly)
     table = rows(folder)
     assert table.index.tolist() == [method.name for method in methods_for(256)]
@@ -164,8 +164,8 @@ def test_shots_scatter_and_more_of_them_scatter_less(run: RunFolder) -> None:
 
 
 def test_the_seed_in_the_name_draws_other_shots(run: RunFolder) -> None:
-    assert plan_mitigation(run, "fake_manila:shots=32").seed_of_shots == run.experiment().seed
-    assert plan_mitigation(run, "fake_manila:shots=32,seed=9").seed_of_shots == 9
+    assert plan_mitigation(Inference.of(run), "fake_manila:shots=32").seed_of_shots == run.experiment.seed
+    assert plan_mitigation(Inference.of(run), "fake_manila:shots=32,seed=9").seed_of_shots == 9
 
 
 @pytest.mark.parametrize(
@@ -180,13 +180,13 @@ def test_the_seed_in_the_name_draws_other_shots(run: RunFolder) -> None:
 )
 def test_what_cannot_be_studied_is_refused_in_a_sentence(run: RunFolder, backend: str, split: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
-        plan_mitigation(run, backend, split=split)
+        plan_mitigation(Inference.of(run, ImageChoice(split)), backend)
     assert not (run.folder / "mitigation").exists()
 
 
 def test_noise_scaled_to_nothing_is_refused(run: RunFolder) -> None:
     with pytest.raises(UserError, match="leaves no noise"):
-        mitigate(plan_mitigation(run, "fake_manila:scale=0"), progress=quietly)
+        mitigate(plan_mitigation(Inference.of(run), "fake_manila:scale=0"), progress=quietly)
     assert not (run.folder / "mitigation").exists()
 
 
@@ -194,11 +194,11 @@ def test_saved_evaluations_get_the_learned_correction(run: RunFolder) -> None:
     backend = "fake_manila:shots=256"
     with pytest.raises(UserError, match="on test images is finished"):
         mitigate_saved(run, backend, split="test", progress=quietly)
-    noisy = read_evaluation(evaluate(plan_evaluation(run, backend), progress=quietly))
-    ideal = read_evaluation(evaluate(plan_evaluation(run, "aer"), progress=quietly))
+    noisy = read_evaluation(evaluate(planned(run, backend), progress=quietly))
+    ideal = read_evaluation(evaluate(planned(run, "aer"), progress=quietly))
     with pytest.raises(UserError, match="--split train --limit 32"):
         mitigate_saved(run, backend, split="test", progress=quietly)
-    training = read_evaluation(evaluate(plan_evaluation(run, backend, split="train", limit=16), progress=quietly))
+    training = read_evaluation(evaluate(planned(run, backend, split="train", limit=16), progress=quietly))
     folder = mitigate_saved(run, backend, split="test", progress=quietly)
     table = rows(folder)
     assert table.index.tolist() == ["none", "learned"]

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import quietly
+from tiny import planned, quietly
 
 from backends import open_backend
 from hybridq.errors import UserError
-from hybridq.evaluation.evaluate import evaluate, plan_evaluation
+from hybridq.evaluation.evaluate import evaluate
 from hybridq.results.evaluation import read_evaluation
 from hybridq.run_folder import RunFolder, open_run
 from hybridq.statistics.operating_point import YOUDEN, choose
@@ -47,7 +47,7 @@ def test_a_cell_is_what_evaluate_gives_on_its_backend(run: RunFolder) -> None:
         "fake_torino:layout=worst",
     }
     for name, saved in cells.items():
-        evaluation = read_evaluation(evaluate(plan_evaluation(run, name), progress=quietly))
+        evaluation = read_evaluation(evaluate(planned(run, name), progress=quietly))
         np.testing.assert_allclose(saved.values, evaluation.values, atol=1e-6)
         for metric, interval in evaluation.metrics["metrics"].items():
             found = [saved.row[metric], saved.row[f"{metric}_low"], saved.row[f"{metric}_high"]]
@@ -62,8 +62,8 @@ def test_a_cell_is_what_evaluate_gives_on_its_backend(run: RunFolder) -> None:
 def test_the_threshold_is_that_of_the_noiseless_validation_images(run: RunFolder) -> None:
     study = NoiseStudy(others=(), sources=("all",), scales=(1,), shots=(), layouts=(), seeds_transpiler=())
     noiseless, noisy = study_run(run, study, progress=quietly).cells
-    validation = read_evaluation(evaluate(plan_evaluation(run, "aer", split="validation"), progress=quietly))
-    threshold = choose(validation.scored(run.experiment().seed), YOUDEN, "aer").value
+    validation = read_evaluation(evaluate(planned(run, "aer", split="validation"), progress=quietly))
+    threshold = choose(validation.scored(run.experiment.seed), YOUDEN, "aer").value
     assert noisy.row["validation_threshold"] == pytest.approx(threshold, abs=1e-6)
     assert noiseless.row["validation_threshold"] == noisy.row["validation_threshold"]
     called = noisy.log_odds[:, 0] >= np.log(threshold / (1 - threshold))
