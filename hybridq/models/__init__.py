@@ -1,11 +1,11 @@
-"""Architectures: one file each, one registry."""
+"""Architectures and backbones: one file each, which registers itself."""
 
-from hybridq.models.architectures import baseline as baseline  # registers itself, like the next three
-from hybridq.models.architectures import sequential as sequential
-from hybridq.models.architectures import ssl_quantum as ssl_quantum
-from hybridq.models.backbones import small as small
-from hybridq.models.backbones import torchvision as torchvision
+from hybridq.discovery import import_all
+from hybridq.models import architectures, backbones
 from hybridq.models.classifier import Classifier
 from hybridq.models.registry import build_model
+
+for _parts in (backbones, architectures):
+    import_all(_parts)
 
 __all__ = ["Classifier", "build_model"]

@@ -5,15 +5,8 @@
 
 from __future__ import annotations
 
-from hybridq.data.sources import (  # noqa: F401  (each registers its sources)
-    dicom,
-    folder,
-    manifest_file,
-    medical_mnist,
-    medmnist,
-    padsd_adsss,
-    synthetic,
-)
+import sys
+
 from hybridq.data.sources.registry import (
     data_folder,
     download_source,
@@ -23,6 +16,9 @@ from hybridq.data.sources.registry import (
     source_names,
     with_path,
 )
+from hybridq.discovery import import_all
+
+import_all(sys.modules[__name__])
 
 __all__ = [
     "data_folder",
