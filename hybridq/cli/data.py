@@ -132,7 +132,7 @@ def _sizes(manifest: Manifest, progress: Count) -> str:
     """The sides of the images; headers are read where the source does not know them."""
     from PIL import Image
 
-    from hybridq.data.images.silence import silent_decoders
+    from hybridq.data.formats.silence import silent_decoders
 
     table = manifest.table
     sides = {(width, height) for width, height in zip(table["width"], table["height"], strict=True) if width}

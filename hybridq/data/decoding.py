@@ -21,7 +21,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.PpmImagePlugin import PpmImageFile
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
-from hybridq.data.images.silence import silent_decoders
+from hybridq.data.formats.silence import silent_decoders
 from hybridq.errors import UserError, printable
 
 Pixels = NDArray[np.uint8 | np.uint16]
@@ -278,7 +278,7 @@ def _sixteen_bits_of_32(pixels: NDArray[np.int32]) -> NDArray[np.uint16]:
 
 def _spoken(path: str) -> str:
     """What an error calls a file: not by its name where that may be its patient's."""
-    from hybridq.data.images.dicom_header import anonymous_name
+    from hybridq.data.formats.dicom_header import anonymous_name
 
     found = Path(path)
     return (anonymous_name(found) if found.is_file() else None) or path  # a pipe would be waited for forever
@@ -287,13 +287,13 @@ def _spoken(path: str) -> str:
 def _is_dicom(path: str, content: bytes) -> bool:
     if path.lower().endswith(DICOM_ENDINGS):
         return True
-    from hybridq.data.images.dicom import looks_like_dicom
+    from hybridq.data.formats.dicom import looks_like_dicom
 
     return looks_like_dicom(content)
 
 
 def _decode_dicom(path: str, frame: int | None) -> Pixels:
-    from hybridq.data.images.dicom import decode_dicom
+    from hybridq.data.formats.dicom import decode_dicom
 
     try:
         return decode_dicom(Path(path), frame)

@@ -27,8 +27,8 @@ from hybridq.data.decoding import (
     as_sixteen_bits,
     decode_then,
 )
+from hybridq.data.formats.dicom import looks_like_dicom
 from hybridq.data.images.appearance import Appearance, fit_and_look, remarks
-from hybridq.data.images.dicom import looks_like_dicom
 from hybridq.data.images.images import Images, all_readable, reporting
 from hybridq.data.images.intensity import Intensity
 from hybridq.data.images.parallel import map_in_order

@@ -20,7 +20,7 @@ from pydicom.uid import (
 )
 
 from hybridq.data.decoding import Unreadable, decode_file
-from hybridq.data.images.dicom import decode_dicom
+from hybridq.data.formats.dicom import decode_dicom
 from hybridq.errors import UserError
 
 RNG = np.random.default_rng(0)

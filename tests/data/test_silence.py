@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from hybridq.data.decoding import Unreadable, decode_file
-from hybridq.data.images.silence import silent_decoders
+from hybridq.data.formats.silence import silent_decoders
 
 
 def damaged(compression: str) -> bytes:

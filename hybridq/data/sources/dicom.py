@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 import pandas as pd
 
-from hybridq.data.images.dicom_header import (
+from hybridq.data.formats.dicom_header import (
     DIRECTORY,
     PURPOSE_PATIENT,
     DicomFacts,

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hybridq.data.decoding import DICOM_ENDINGS
-from hybridq.data.images.dicom import (
+from hybridq.data.formats.dicom import (
     PHOTOMETRIC,
     Contrast,
     contrast_of,
