@@ -22,12 +22,9 @@ from PIL.PpmImagePlugin import PpmImageFile
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
 from hybridq.data.formats.silence import silent_decoders
+from hybridq.data.pixels import DICOM_ENDINGS, MOST_PIXELS, File, Pixels
 from hybridq.errors import UserError, printable
 
-Pixels = NDArray[np.uint8 | np.uint16]
-"""Images at their own size are (H, W) grey or (H, W, 3) colour."""
-File = tuple[str, int | None]
-"""A path and the frame in it; None where the file is expected to hold one image."""
 T = TypeVar("T")
 
 FORMATS: Final = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF", "JPEG2000", "PPM")
@@ -37,9 +34,6 @@ IMAGE_ENDINGS: Final = (
 )
 """Endings of image files that are looked for in folders."""
 KINDS: Final = "PNG, JPEG, TIFF, BMP, WebP, GIF, JPEG 2000, PNM or DICOM image"
-DICOM_ENDINGS: Final = (".dcm", ".dicom")
-MOST_PIXELS: Final = 2**26
-"""Of one image: more is refused before it is decoded, since a file of some bytes can ask for all memory."""
 EIGHT_TO_SIXTEEN: Final = 257
 """Full range to full range: 255 · 257 = 65535."""
 OTHER_ORDER: Final = {"16B": "16L", "16L": "16B", "16N": "16B" if sys.byteorder == "little" else "16L"}

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hybridq.data.decoding import Pixels
+from hybridq.data.pixels import Pixels
 from hybridq.errors import UserError
 
 COLUMNS: Final = ("id", "path", "label", "group", "split")

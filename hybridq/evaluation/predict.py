@@ -18,21 +18,14 @@ from numpy.typing import NDArray
 
 from backends import open_backend
 from backends.names import NOISELESS_BACKEND, parse_name
-from hybridq.data.decoding import (
-    DICOM_ENDINGS,
-    IMAGE_ENDINGS,
-    File,
-    Pixels,
-    Unreadable,
-    as_sixteen_bits,
-    decode_then,
-)
+from hybridq.data.decoding import IMAGE_ENDINGS, Unreadable, as_sixteen_bits, decode_then
 from hybridq.data.formats.dicom import looks_like_dicom
 from hybridq.data.images.appearance import Appearance, fit_and_look, remarks
 from hybridq.data.images.images import Images, all_readable, reporting
 from hybridq.data.images.intensity import Intensity
 from hybridq.data.images.parallel import map_in_order
 from hybridq.data.images.transforms import to_float
+from hybridq.data.pixels import DICOM_ENDINGS, File, Pixels
 from hybridq.errors import UserError
 from hybridq.evaluation.evaluate import expectations
 from hybridq.evaluation.inference import circuit_of, circuit_weights

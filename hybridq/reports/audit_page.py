@@ -14,8 +14,9 @@ from markupsafe import Markup
 from PIL import Image
 
 from hybridq.data.audit import Audit, Finding, Inspected, Loaded
-from hybridq.data.decoding import Pixels, Unreadable
+from hybridq.data.decoding import Unreadable
 from hybridq.data.images.images import map_images
+from hybridq.data.pixels import Pixels
 from hybridq.figures.style import theme_css
 from hybridq.files import write_text
 

@@ -16,10 +16,11 @@ from pictures import COLOUR, DEEP, DEEP_COLOUR, GREY, GREY_ALPHA, RAMP, RGB, png
 from PIL import Image
 
 from hybridq.config import Data
-from hybridq.data.decoding import Pixels, Unreadable
+from hybridq.data.decoding import Unreadable
 from hybridq.data.images.cache import open_images
 from hybridq.data.images.images import map_images
 from hybridq.data.manifest import SPLITS
+from hybridq.data.pixels import Pixels
 from hybridq.data.sources import load_manifest
 from hybridq.errors import UserError
 

@@ -9,9 +9,9 @@ from pictures import COLOUR, DEEP, RAMP, save, unlabelled
 from PIL import Image
 
 from hybridq.config import Data
-from hybridq.data.decoding import Pixels
 from hybridq.data.images.images import Images, map_images
 from hybridq.data.manifest import Manifest
+from hybridq.data.pixels import Pixels
 from hybridq.errors import UserError
 
 DATA = Data(source="folder:path=pictures", size=16)

@@ -13,12 +13,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridq.data.decoding import File, Pixels, Unreadable, decode_file, fit, luminance
+from hybridq.data.decoding import Unreadable, decode_file, fit, luminance
 from hybridq.data.images.cache import cache_folder
 from hybridq.data.images.images import files_of, reporting
 from hybridq.data.images.intensity import levels_of
 from hybridq.data.images.parallel import map_in_order
 from hybridq.data.manifest import Manifest
+from hybridq.data.pixels import File, Pixels
 from hybridq.files import atomic_write
 from hybridq.typing import Count
 

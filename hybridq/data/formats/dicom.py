@@ -18,7 +18,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridq.data.decoding import MOST_PIXELS, Pixels
+from hybridq.data.pixels import MOST_PIXELS, Pixels
 from hybridq.errors import UserError
 
 GREY: Final = ("MONOCHROME1", "MONOCHROME2")

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from hybridq.data.decoding import DICOM_ENDINGS
 from hybridq.data.formats.dicom import (
     PHOTOMETRIC,
     Contrast,
@@ -25,6 +24,7 @@ from hybridq.data.formats.dicom import (
     silent_pydicom,
     use_functional_groups,
 )
+from hybridq.data.pixels import DICOM_ENDINGS
 from hybridq.errors import UserError
 
 PURPOSE_PATIENT: Final = b"hybridq patient"

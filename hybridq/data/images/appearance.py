@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from hybridq.data.decoding import Pixels, fit
+from hybridq.data.decoding import fit
+from hybridq.data.pixels import Pixels
 
 MOST_LOOKED_AT: Final = 64
 """Training images whose appearance is kept with a run."""

@@ -8,7 +8,8 @@ from typing import IO, Any, Final, Self
 
 import numpy as np
 
-from hybridq.data.decoding import Pixels, as_sixteen_bits
+from hybridq.data.decoding import as_sixteen_bits
+from hybridq.data.pixels import Pixels
 
 COPIED: Final = 256
 """Images copied at a time."""

@@ -23,11 +23,12 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from hybridq.config import Data
-from hybridq.data.decoding import File, FileFacts, Pixels, Unreadable, decode_and_fit, digest_of, fit
+from hybridq.data.decoding import FileFacts, Unreadable, decode_and_fit, digest_of, fit
 from hybridq.data.images.array_file import ArrayFile
 from hybridq.data.images.images import Images, all_readable, files_of, reporting
 from hybridq.data.images.parallel import map_in_order
 from hybridq.data.manifest import Manifest
+from hybridq.data.pixels import File, Pixels
 from hybridq.errors import UserError
 from hybridq.files import atomic_write
 from hybridq.typing import Count

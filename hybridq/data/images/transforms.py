@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hybridq.config import UNCHANGED, Augmentation
-from hybridq.data.decoding import Pixels
 from hybridq.data.images.images import Images
+from hybridq.data.pixels import Pixels
 from hybridq.errors import UserError
 
 BLACK: Final = 1e-6
