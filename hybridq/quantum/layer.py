@@ -23,7 +23,7 @@ from backends.contract import Backend, CircuitProgram
 from hybridq.errors import UserError
 from hybridq.quantum.circuits import CircuitSpec, dead_weights
 from hybridq.quantum.engine import CompiledProgram
-from hybridq.quantum.engine.memory import CircuitTooLargeError
+from hybridq.quantum.engine.noiseless.memory import CircuitTooLargeError
 from hybridq.quantum.engine_choice import AnyBackend, aer_fallback_reason, as_backend, exact_compiler, simulated_circuit
 from hybridq.quantum.programs import Observable, Role, program_of
 from hybridq.quantum.qnn import BroadcastEstimatorQNN, ExactEstimatorQNN, refuse_second_derivative

@@ -13,8 +13,8 @@ from PIL import Image
 
 from hybridq.config import Data, dump_experiment, parse_experiment
 from hybridq.data.manifest import Manifest
+from hybridq.data.merged import merge_classes
 from hybridq.data.sources import load_manifest
-from hybridq.data.sources.support.merged import merge_classes
 from hybridq.errors import UserError
 
 KINDS = ("cyst", "normal", "stone", "tumour")

@@ -10,8 +10,8 @@ from PIL import Image
 
 from hybridq.config import Data
 from hybridq.data.manifest import Manifest
+from hybridq.data.positive import BY_NAME, BY_THE_OTHER, illness
 from hybridq.data.sources import load_manifest
-from hybridq.data.sources.support.positive import BY_NAME, BY_THE_OTHER, illness
 from hybridq.errors import UserError
 
 

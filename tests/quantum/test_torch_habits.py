@@ -22,7 +22,7 @@ from backends.errors import BackendError
 from hybridq.errors import UserError
 from hybridq.quantum.circuits import CircuitSpec, dead_weights
 from hybridq.quantum.engine import compile_program
-from hybridq.quantum.engine.memory import CircuitTooLargeError, machine_memory
+from hybridq.quantum.engine.noiseless.memory import CircuitTooLargeError, machine_memory
 from hybridq.quantum.layer import QuantumLayer, quantum_layer
 
 SPEC = CircuitSpec(2, 1)
@@ -267,7 +267,7 @@ def test_more_qubits_than_memory_are_refused_before_memory_is_taken(qubits):
 
 
 def test_the_sentence_names_as_many_qubits_as_fit(monkeypatch):
-    monkeypatch.setattr("hybridq.quantum.engine.memory.machine_memory", lambda: 10**6)
+    monkeypatch.setattr("hybridq.quantum.engine.noiseless.memory.machine_memory", lambda: 10**6)
     with pytest.raises(CircuitTooLargeError) as refused:
         compile_program(CircuitSpec(14, 1).build())
     allowed = int(str(refused.value).split("allowed are about ")[1].split()[0])
@@ -277,7 +277,7 @@ def test_the_sentence_names_as_many_qubits_as_fit(monkeypatch):
 
 
 def test_an_estimator_may_have_more_qubits_than_fit_and_the_layer_says_what_was_not_looked_for(monkeypatch):
-    monkeypatch.setattr("hybridq.quantum.engine.memory.machine_memory", lambda: 1000)
+    monkeypatch.setattr("hybridq.quantum.engine.noiseless.memory.machine_memory", lambda: 1000)
     layer = quantum_layer(CircuitSpec(4, 1), engine="aer")
     assert layer.note == "4 qubits: too many to look for weights that no observable depends on"
     assert layer(torch.zeros(1, 4)).shape == (1, 4)

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 
 from hybridq.config import Data, Section
 from hybridq.data.manifest import Manifest
-from hybridq.data.sources.support.merged import merge_classes
-from hybridq.data.sources.support.positive import choose_positive
+from hybridq.data.merged import merge_classes
+from hybridq.data.positive import choose_positive
 from hybridq.data.split_file import apply_split_manifest
 from hybridq.data.splits import draw_missing
 from hybridq.data.tables import OF_SPLITS, Columns
