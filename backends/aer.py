@@ -41,9 +41,9 @@ from backends.compile import (
     unmeasured,
 )
 from backends.contract import BackendResult, CircuitProgram, CompiledCircuit, Cost, FloatArray
-from backends.devices import Device, live_device, stored_device
+from backends.devices import Device, stored_device
 from backends.errors import BackendError
-from backends.ibm.repetition import live_rep_delay, stored_rep_delay
+from backends.ibm.repetition import RepDelay, stored_rep_delay
 from backends.measurement import MeasuredGroup, group_observables
 from backends.names import BackendName, NoiseRates, Source
 from backends.noise import Noise, calibrated_noise, parametric_noise, parametric_target
@@ -119,11 +119,11 @@ class AerBackend:
         self._model = noise if isinstance(noise, NoiseModel) else None
         self._device = noise if isinstance(noise, Device) else None
         if noise is None and name.device is not None:
-            self._device = live_device(name.device) if name.kind == "live" else stored_device(name.device)
+            self._device = _device(name)
         self._delays: tuple[float, float] | None = None
         if name.rep_delay_us is not None:
             device = str(name.device)
-            stated = live_rep_delay(device) if name.kind == "live" else stored_rep_delay(device)
+            stated = _rep_delay(name)
             self._delays = stated.chosen(name.rep_delay_us, device), stated.default
         if self._device is not None:
             self.kind = "simulated device"
@@ -497,3 +497,20 @@ def _threads() -> int:
     free = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     return min(free, int(wanted)) if wanted.isdigit() and int(wanted) > 0 else free
+
+
+def _device(name: BackendName) -> Device:
+    """The stored device of a name, or the live one, whose client is loaded for it alone."""
+    if name.kind != "live":
+        return stored_device(str(name.device))
+    from backends.ibm.live import live_device
+
+    return live_device(str(name.device))
+
+
+def _rep_delay(name: BackendName) -> RepDelay:
+    if name.kind != "live":
+        return stored_rep_delay(str(name.device))
+    from backends.ibm.live import live_rep_delay
+
+    return live_rep_delay(str(name.device))

@@ -6,8 +6,7 @@ import hashlib
 import importlib
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
 
@@ -164,20 +163,6 @@ def stored_device(name: str) -> Device:
                 warnings.simplefilter("ignore")
                 return device_of(member(), name)
     raise BackendError(f"the installed qiskit-ibm-runtime has no class for fake_{name}; reinstall it")
-
-
-def live_device(name: str) -> Device:
-    """The calibration of ``ibm_kingston``, …, as the service gives it now; asked for anew at every call.
-
-    Raises :class:`BackendError` without a working account, and where the service has no such device or no calibration
-    of it.
-    """
-    from backends.ibm.client import Service
-
-    device = Service().calibrated(name)
-    if device.calibrated is None:
-        raise BackendError(f"the service has no calibration of {name} at this moment")
-    return replace(device, read=datetime.now(UTC).isoformat(timespec="seconds"))
 
 
 def device_of(backend: Any, name: str) -> Device:

@@ -81,13 +81,6 @@ def stored_rep_delay(name: str) -> RepDelay:
     )
 
 
-def live_rep_delay(name: str) -> RepDelay:
-    """Return what the service states of ``ibm_kingston``, … now; raises :class:`BackendError` as a login does."""
-    from backends.ibm.client import Service
-
-    return Service().rep_delay(name)
-
-
 def rep_delay_of(backend: Any) -> RepDelay:
     """Return what a live backend of the IBM client states in its configuration."""
     configuration = backend.configuration()

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from backends import open_backend
 from backends.names import parse_name
-from hybridq.data.images.intensity import FULL, Intensity, Levels
+from hybridq.data.images.intensity import FULL, Intensity
+from hybridq.data.pixels import Levels
 from hybridq.errors import UserError
 from hybridq.evaluation.inference import circuit_weights
 from hybridq.models import Classifier

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from hybridq.config import Data
-from hybridq.data.images.intensity import FULL, Intensity, Levels, carried_over, far_outside, measure, named
+from hybridq.data.images.intensity import FULL, Intensity, carried_over, far_outside, measure, named
 from hybridq.data.manifest import Manifest
+from hybridq.data.pixels import Levels
 from hybridq.data.sources import load_manifest, path_of, with_path
 from hybridq.errors import UserError
 from hybridq.run_folder import RunFolder

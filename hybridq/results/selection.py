@@ -10,8 +10,9 @@ import pandas as pd
 
 from hybridq.data.images.cache import open_images
 from hybridq.data.images.images import Images
-from hybridq.data.images.intensity import Intensity, Levels
+from hybridq.data.images.intensity import Intensity
 from hybridq.data.manifest import Manifest
+from hybridq.data.pixels import Levels
 from hybridq.errors import UserError
 from hybridq.results.manifests import levels_elsewhere, manifest_of, settings_of
 from hybridq.run_folder import RunFolder

@@ -19,19 +19,10 @@ from hybridq.data.decoding import as_sixteen_bits
 from hybridq.data.images.appearance import MOST_LOOKED_AT, Appearance, appearance_of, summary_of
 from hybridq.data.images.cache import open_images
 from hybridq.data.images.images import Images, map_images
-from hybridq.data.images.intensity import (
-    FULL,
-    Intensity,
-    Levels,
-    Measured,
-    choose_range,
-    describe,
-    is_narrow,
-    measure,
-    named,
-)
+from hybridq.data.images.intensity import FULL, Intensity, Measured, choose_range, describe, is_narrow, measure, named
 from hybridq.data.images.transforms import intensity_statistics
 from hybridq.data.manifest import Manifest
+from hybridq.data.pixels import Levels
 from hybridq.data.sources import load_manifest
 from hybridq.data.subsample import draw_by_class, draw_by_labels
 from hybridq.errors import UserError

@@ -16,7 +16,6 @@ from hybridq.data.images.images import Images
 from hybridq.data.images.intensity import (
     FULL,
     Intensity,
-    Levels,
     Measured,
     carried_over,
     choose_range,
@@ -27,6 +26,7 @@ from hybridq.data.images.intensity import (
 )
 from hybridq.data.images.transforms import augment, to_float
 from hybridq.data.manifest import Manifest
+from hybridq.data.pixels import Levels
 from hybridq.data.sources import load_manifest
 from hybridq.errors import UserError
 

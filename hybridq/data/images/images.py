@@ -11,10 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hybridq.data.decoding import Unreadable, bring_to, decode_then
-from hybridq.data.images.intensity import Levels
 from hybridq.data.images.parallel import map_in_order
 from hybridq.data.manifest import Manifest
-from hybridq.data.pixels import File, Pixels
+from hybridq.data.pixels import File, Levels, Pixels
 from hybridq.errors import UserError
 from hybridq.typing import Count
 

@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from hybridq.data.pixels import Levels
+
 if TYPE_CHECKING:
     import pandas as pd
 
     from hybridq.data.manifest import Manifest
     from hybridq.typing import Count
-
-Levels = tuple[float, float]
-"""A lower and an upper level."""
 
 FULL: Final[Levels] = (0.0, 65535.0)
 PERCENTILES: Final = (0.5, 99.5)

@@ -21,10 +21,10 @@ from backends.contract import CircuitProgram
 from hybridq.quantum.engine.constants import Constants
 from hybridq.quantum.engine.lower import lower
 from hybridq.quantum.engine.noiseless.memory import check_memory
+from hybridq.quantum.engine.noiseless.pauli_sums import PauliSums
 from hybridq.quantum.engine.noiseless.pools import Blocks, PoolGradients, PoolMatrices, PoolValues
 from hybridq.quantum.engine.noiseless.stages import GatherStage, LocalStage, Pool, RotationStage, Stage, schedule
 from hybridq.quantum.engine.noiseless.steps import GatherStep, LocalStep, MatrixStep, Pools, RotationStep, Step
-from hybridq.quantum.engine.observables import PauliSums
 from hybridq.quantum.engine.program import ExactProgram
 
 MEMORY = 2**29
