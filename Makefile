@@ -27,7 +27,7 @@ test-all: lint
 	$(BIN)/pytest -m 'slow or not slow'
 
 check-results: $(INSTALLED)
-	$(BIN)/python -m benchmarks.results --check
+	$(BIN)/python -m papers.results --check
 
 bench-quantum: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks.quantum --json docs/bench-quantum.json --plot docs/bench-quantum.png

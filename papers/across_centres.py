@@ -1,6 +1,6 @@
 """Trained on one release of angiograms, tested on the other, without fine-tuning.
 
-    python -m benchmarks.across_centres --runs runs --out docs/results/across-centres.csv
+    python -m papers.across_centres --runs runs --out docs/results/across-centres.csv
 
 Takes the finished cells of the studies controls (trained on P-ADSD) and adsss, which hold the seeds; each is evaluated
 on the test images of both sets, as they are.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks import results, summaries
+from papers import results, summaries
 
 ROOT = Path(results.__file__).parents[1]
 PAGE = """
@@ -79,7 +79,5 @@ def test_decisions_under_noise_are_paired_by_image(tmp_path: Path, monkeypatch: 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_every_table_is_what_the_committed_cells_give() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.results", "--check"], cwd=ROOT, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-m", "papers.results", "--check"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

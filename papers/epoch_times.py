@@ -1,6 +1,6 @@
 """Training time of the networks of Hasan et al. side by side: steps in turns, in one process.
 
-    python -m benchmarks.epoch_times --out docs/results/epoch-times.csv
+    python -m papers.epoch_times --out docs/results/epoch-times.csv
 
 A step is forward, backward and AdamW on 32 images of Medical MNIST, 64 × 64. Each round times one step of every
 network, in a random order; an epoch is the median step times the steps of an epoch. VGG-16, of which an epoch takes

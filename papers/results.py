@@ -1,9 +1,9 @@
 """Tables of docs/results.md and README.md, made from the committed cells in docs/results/.
 
-    python -m benchmarks.results            # writes them
-    python -m benchmarks.results --check    # fails where a file differs from its cells
+    python -m papers.results            # writes them
+    python -m papers.results --check    # fails where a file differs from its cells
 
-A table stands between ``<!-- study NAME -->``, ``<!-- summary NAME -->`` (benchmarks/summaries.py) or
+A table stands between ``<!-- study NAME -->``, ``<!-- summary NAME -->`` (papers/summaries.py) or
 ``<!-- csv FILE.csv -->`` and ``<!-- end -->``. Of a study, docs/results/NAME/cells.csv and predictions/ are read, and
 configs/studies/NAME.yaml says what they are; ``<!-- study NAME metrics -->`` takes the metrics and the sentence under
 them alone. In docs/results.md and in README's section on results, every number with a decimal point outside a table has
@@ -22,13 +22,13 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.summaries import PUBLISHED, RESULTS, SUMMARIES
 from hybridq.files import write_text
 from hybridq.studies.models.config import load_study
 from hybridq.studies.models.documents import parts, pipes, write_tables
 from hybridq.studies.models.paired_tests import PairedTest, compare_models
 from hybridq.studies.models.store import read_results
 from hybridq.studies.models.tables import SettingTable, study_tables
+from papers.summaries import PUBLISHED, RESULTS, SUMMARIES
 
 PAGE = Path("docs/results.md")
 BLOCK = re.compile(r"(<!-- (study|summary|csv) (\S+)( metrics)? -->\n)(.*?)(<!-- end -->)", re.DOTALL)
@@ -82,7 +82,7 @@ def made(name: str, *, check: bool) -> list[str]:
             if not check:
                 write_text(old, new.read_text(encoding="utf-8"))
             elif not old.is_file() or new.read_bytes() != old.read_bytes():
-                problems.append(f"{old}: is not what its cells give; run python -m benchmarks.results")
+                problems.append(f"{old}: is not what its cells give; run python -m papers.results")
     return problems
 
 

@@ -1,6 +1,6 @@
 """What the circuits of the hybrid models are: gates, depth, parameters, time, and gradients at initialisation.
 
-    python -m benchmarks.transparency --out docs/results
+    python -m papers.transparency --out docs/results
 
 Writes circuits.csv (the circuits of configs/, each once), gradients.csv (variance of a derivative at initialisation, of
 each circuit with other numbers of qubits and layers) and gradients.png. Runs alone; times are of one thread.

@@ -1,6 +1,6 @@
 """Print the table of docs/hardware.md: what evaluations take on IBM Kingston by its stored calibration.
 
-    python -m benchmarks.hardware_costs
+    python -m papers.hardware_costs
 
 Needs no account and sends nothing. The circuit is the default of a configuration: 4 qubits, 2 layers, 4,096 shots.
 """

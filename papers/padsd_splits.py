@@ -1,6 +1,6 @@
 """What P-ADSD's official split is worth: accuracy and AUC on it and on the split that keeps clusters together.
 
-    python -m benchmarks.padsd_splits --runs runs --out docs/results/padsd-splits.csv
+    python -m papers.padsd_splits --runs runs --out docs/results/padsd-splits.csv
 
 One encoder a split, pretrained on that split's training images only and then frozen; three seeds of what comes behind
 it. Images are 32 × 32, so that the whole of it takes under half an hour of one core.

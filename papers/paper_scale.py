@@ -1,6 +1,6 @@
 """Splits of P-ADSD at the scale of arXiv:2601.16608: 480 labelled images, and a balanced test of 60 + 60.
 
-    python -m benchmarks.paper_scale --out configs/splits/padsd_paper_scale.csv
+    python -m papers.paper_scale --out configs/splits/padsd_paper_scale.csv
 
 The images are drawn once, with seed 0, from the parts of configs/splits/padsd_clusters.csv: 240 + 240 of its training
 part, 60 + 60 of its validation part and 60 + 60 of its test part, at most two of a class from a cluster of similar

@@ -1,6 +1,6 @@
 """AUC and F1 against the strength of each augmentation of the pretraining, from the cells of augmentation_scan.
 
-    python -m benchmarks.augmentation_scan --cells docs/results/augmentation_scan/cells.csv \
+    python -m papers.augmentation_scan --cells docs/results/augmentation_scan/cells.csv \
         --out docs/results/augmentation_scan/scan.png
 """
 
