@@ -11,7 +11,8 @@ from rich import box
 from rich.table import Column, Table
 
 from hybridq.cli.console import console
-from hybridq.results.comparison import ComparedBackend, Comparison, hardware_sentences, signed_sqrt
+from hybridq.results.comparison import ComparedBackend, Comparison, hardware_sentences
+from hybridq.results.device_error import signed_sqrt
 from hybridq.results.evaluation import read_evaluation
 from hybridq.statistics.intervals import Interval, LabelMetrics
 

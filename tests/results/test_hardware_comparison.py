@@ -13,7 +13,8 @@ from backends.ibm.results import Drift
 from hybridq.cli.compare import companions
 from hybridq.config import parse_experiment
 from hybridq.evaluation.hardware import complete_name, drift_record, is_imitation
-from hybridq.results.comparison import Comparison, compare_evaluations, hardware_sentences, signed_sqrt
+from hybridq.results.comparison import Comparison, compare_evaluations, hardware_sentences
+from hybridq.results.device_error import signed_sqrt
 from hybridq.run_folder import create_run
 
 SaveEvaluation = Callable[..., Path]

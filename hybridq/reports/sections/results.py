@@ -17,7 +17,8 @@ from hybridq.figures.style import Drawn, colour, css_name
 from hybridq.reports.sections.decisions import Decisions, decisions
 from hybridq.reports.sections.representations import Representation, representation
 from hybridq.reports.sections.tasks import View, view_of
-from hybridq.results.comparison import Comparison, ErrorParts, compare, device_sentences, signed_sqrt
+from hybridq.results.comparison import Comparison, compare
+from hybridq.results.device_error import ErrorParts, device_sentences, signed_sqrt
 from hybridq.results.evaluation import Evaluation, read_evaluations, sampling
 from hybridq.results.operating_points import validations
 from hybridq.run_folder import RunFolder
