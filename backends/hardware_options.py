@@ -15,7 +15,7 @@ from backends.key_content import key_content
 DecouplingSequence = Literal["XX", "XpXm", "XY4"]
 DecouplingSchedule = Literal["alap", "asap"]
 TwirlStrategy = Literal["active", "active-accum", "active-circuit", "all"]
-Amplifier = Literal["gate_folding", "gate_folding_front", "gate_folding_back"]
+Amplifier = Literal["gate_folding", "gate_folding_front", "gate_folding_back", "pea"]
 
 TWIRLS = 32
 """Circuit randomizations where anything is twirled and no other number is asked for; shots are divided over them."""
@@ -29,6 +29,10 @@ EXTRAPOLATORS = {
     "fallback": 1,
 }
 """Extrapolators of the client, and how many noise factors each needs."""
+PEC_OVERHEAD = 10.0
+"""How many times its shots a circuit may take under error cancellation where no other number is asked for."""
+LEARN_RANDOMIZATIONS, LEARN_SHOTS, LEARN_DEPTHS = 32, 128, (0, 1, 2, 4, 16, 32)
+"""Of the job that learns the noise of layers of gates, where nothing else is asked for; the client's defaults."""
 FIRST_OPTIONS = (
     *("shots", "resilience", "dynamical_decoupling", "twirl_gates", "twirl_measure", "measure_mitigation"),
     "precision",
@@ -41,7 +45,8 @@ class HardwareOptions:
     """Options of one evaluation on hardware; raises :class:`BackendError` for values the service would not take.
 
     ``resilience`` 0 is plain; 1 twirls the measurement and mitigates readout (TREX); 2 also twirls gates and
-    extrapolates to zero noise by gate folding.
+    extrapolates to zero noise, by gate folding or by noise that was learned (PEA). With ``pec`` learned noise is
+    cancelled instead (PEC).
     """
 
     shots: int = 4096
@@ -68,11 +73,23 @@ class HardwareOptions:
     zne_extrapolator: tuple[str, ...] | None = None
     """Extrapolators of :data:`EXTRAPOLATORS`, tried in order; None: the client's, exponential and then linear."""
     zne_amplifier: Amplifier | None = None
-    """Which gates are folded where a factor folds only some: random ones (None), the first or the last."""
+    """Which gates are folded where a factor folds only some: random ones (None), the first or the last; ``pea`` folds
+    none, and amplifies noise that was learned."""
     dd_schedule: DecouplingSchedule | None = None
     """When gates run between which idle time is decoupled: as late (None) or as soon as possible."""
     fractional: bool = False
     """Gates of any angle, such as rx, where the device has them; not with twirled gates, nor with decoupling."""
+    pec: bool = False
+    """Cancel noise that was learned (probabilistic error cancellation); not with extrapolation."""
+    pec_overhead: float | None = None
+    """How many times its shots a circuit may take under ``pec``; None: :data:`PEC_OVERHEAD`. Where the noise would take
+    more, only so much of it is cancelled."""
+    learn_randomizations: int | None = None
+    """Of each circuit that learns noise; None: :data:`LEARN_RANDOMIZATIONS`. Only with PEA or PEC, as the next two."""
+    learn_shots: int | None = None
+    """Of each of those randomizations; None: :data:`LEARN_SHOTS`."""
+    learn_depths: tuple[int, ...] | None = None
+    """How often, in pairs, a layer is repeated while its noise is learned; None: :data:`LEARN_DEPTHS`."""
 
     def __post_init__(self) -> None:
         if self.shots < 1:
@@ -88,9 +105,11 @@ class HardwareOptions:
         if self.rep_delay_us is not None and not 0 <= self.rep_delay_us < math.inf:
             raise BackendError(f"rep_delay = {self.rep_delay_us:g}; microseconds, at least 0")
         # A list where it was read from JSON.
-        for name in ("zne_factors", "zne_extrapolator"):
+        for name in ("zne_factors", "zne_extrapolator", "learn_depths"):
             if isinstance(getattr(self, name), list):
                 object.__setattr__(self, name, tuple(getattr(self, name)))
+        self._refuse_cancellation()
+        self._refuse_learning()
         self._refuse_unused()
         self._refuse_extrapolation()
         self._refuse_fractional()
@@ -104,6 +123,44 @@ class HardwareOptions:
             raise BackendError(
                 f"shots = {self.shots} cannot be divided over {self.twirls} randomizations; where gates or "
                 f"measurements are twirled (resilience 1 and 2) a multiple of {self.twirls}, such as {near}"
+            )
+
+    def _refuse_cancellation(self) -> None:
+        """Refuse what does not go with PEA and PEC, which inject noise around twirled gates and measurements."""
+        if self.pec and self.resilience == 2:
+            raise BackendError(
+                "pec: at resilience 2 noise is extrapolated, which excludes cancelling it; take resilience 1 (or 0)"
+            )
+        if self.pec_overhead is not None and not self.pec:
+            raise BackendError(f"pec_overhead = {self.pec_overhead:g}: noise is not cancelled; only with pec")
+        if self.pec_overhead is not None and not 1 <= self.pec_overhead < math.inf:
+            raise BackendError(f"pec_overhead = {self.pec_overhead:g}; at least 1")
+        if not self.injects_noise:
+            return
+        method = "pec" if self.pec else "zne_amplifier = pea"
+        for name in ("twirl_gates", "twirl_measure"):
+            if getattr(self, name) is False:
+                raise BackendError(f"{method} needs twirled gates and measurements; leave {name} out")
+        if self.fractional:
+            raise BackendError(f"{method} needs twirled gates, and fractional gates cannot be twirled; leave one out")
+        if self.dynamical_decoupling is not None:
+            raise BackendError(
+                f"{method} and dynamical decoupling ({self.dynamical_decoupling}) are not offered together, since "
+                f"noise is learned without it; leave one of them out"
+            )
+
+    def _refuse_learning(self) -> None:
+        given = {name: getattr(self, name) for name in ("learn_randomizations", "learn_shots", "learn_depths")}
+        for name, value in given.items():
+            if value is not None and not self.injects_noise:
+                raise BackendError(f"{name}: no noise is learned; only with pec or zne_amplifier = pea")
+        for name in ("learn_randomizations", "learn_shots"):
+            if given[name] is not None and given[name] < 1:
+                raise BackendError(f"{name} = {given[name]}; at least 1")
+        depths = self.learn_depths
+        if depths is not None and (len(depths) < 2 or len(set(depths)) < len(depths) or min(depths) < 0):
+            raise BackendError(
+                f"learn_depths = {'/'.join(map(str, depths))}; at least two different whole numbers of at least 0"
             )
 
     def _refuse_unused(self) -> None:
@@ -177,7 +234,28 @@ class HardwareOptions:
     @property
     def twirls_gates(self) -> bool:
         """Whether gates are twirled."""
-        return self.resilience == 2 if self.twirl_gates is None else self.twirl_gates
+        return self.resilience == 2 or self.pec if self.twirl_gates is None else self.twirl_gates
+
+    @property
+    def injects_noise(self) -> bool:
+        """Whether noise is learned, and then amplified (PEA) or cancelled (PEC)."""
+        return self.pec or self.zne_amplifier == "pea"
+
+    @property
+    def folds_gates(self) -> bool:
+        """Whether circuits grow with the noise factor; under PEA they do not."""
+        return self.zne_amplifier != "pea"
+
+    @property
+    def most_overhead(self) -> float:
+        """How many times its shots a circuit may take; 1 without PEC."""
+        return (self.pec_overhead or PEC_OVERHEAD) if self.pec else 1.0
+
+    @property
+    def learning(self) -> tuple[int, int, tuple[int, ...]]:
+        """Randomizations, shots of each, and depths in pairs of the circuits that learn noise."""
+        depths = LEARN_DEPTHS if self.learn_depths is None else self.learn_depths
+        return self.learn_randomizations or LEARN_RANDOMIZATIONS, self.learn_shots or LEARN_SHOTS, depths
 
     @property
     def is_twirled(self) -> bool:

@@ -199,6 +199,17 @@ def _words(name: str, key: str, text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split("/"))
 
 
+def _overhead(name: str, key: str, text: str) -> float:
+    value = _number(name, key, text)
+    if value < 1:
+        raise BackendError(f"{name}: {key} = {text}; at least 1")
+    return value
+
+
+def _depths(name: str, key: str, text: str) -> tuple[int, ...]:
+    return tuple(_integer(name, key, part, 0) for part in text.split("/"))
+
+
 def _references(name: str, key: str, text: str) -> int | str:
     return text if text == "auto" else _integer(name, key, text, 0)
 
@@ -246,6 +257,11 @@ _OPTIONS: dict[Kind, dict[str, Callable[[str, str, str], Any]]] = {
         "zne_amplifier": _one_of(*get_args(Amplifier)),
         "dd_schedule": _one_of(*get_args(DecouplingSchedule)),
         "fractional": _SWITCH,
+        "pec": _SWITCH,
+        "pec_overhead": _overhead,
+        "learn_randomizations": _shots,
+        "learn_shots": _shots,
+        "learn_depths": _depths,
     },
 }
 

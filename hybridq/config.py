@@ -441,8 +441,9 @@ class Hardware(Section):
     """Noise amplifications at resilience 2; None: 1, 3, 5."""
     zne_extrapolator: tuple[str, ...] | None = None
     """Extrapolators to zero noise, tried in order; None: exponential, linear."""
-    zne_amplifier: Literal["gate_folding", "gate_folding_front", "gate_folding_back"] | None = None
-    """Which gates are folded where a factor folds only some; None: random ones."""
+    zne_amplifier: Literal["gate_folding", "gate_folding_front", "gate_folding_back", "pea"] | None = None
+    """Which gates are folded where a factor folds only some; None: random ones; pea: none, and noise that was learned
+    in a paid job is amplified."""
     dd_schedule: Literal["alap", "asap"] | None = None
     """When gates run where idle time is decoupled, as late or as soon as possible; None: alap."""
     fractional: bool = False
@@ -451,6 +452,18 @@ class Hardware(Section):
     """Price of a quantum second in a currency of your own, shown beside the seconds."""
     seconds_per_circuit: Annotated[float, Field(ge=0)] = 0.0
     """Fixed charge of the service for every circuit; IBM has one since May 2026 and publishes no number."""
+    pec: bool = False
+    """Cancel noise that was learned in a paid job (PEC), at resilience 0 or 1."""
+    pec_overhead: Annotated[float, Field(ge=1)] | None = None
+    """How many times its shots a circuit may take under pec; None: 10."""
+    learn_randomizations: Annotated[int, Field(ge=1)] | None = None
+    """Of each circuit that learns noise, with pec or zne_amplifier: pea; None: 32."""
+    learn_shots: Annotated[int, Field(ge=1)] | None = None
+    """Of each of those randomizations; None: 128."""
+    learn_depths: tuple[Annotated[int, Field(ge=0)], ...] | None = None
+    """How often, in pairs, a layer is repeated while its noise is learned; None: 0, 1, 2, 4, 16, 32."""
+    noise_max_age: Positive = 24.0
+    """Hours for which noise that was learned is used; then it is learned, and paid for, again."""
 
 
 class Experiment(Section):

@@ -21,7 +21,7 @@ import numpy as np
 from qiskit import QuantumCircuit
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.providers.exceptions import QiskitBackendNotFoundError
-from qiskit_ibm_runtime import Batch, QiskitRuntimeService
+from qiskit_ibm_runtime import Batch, NoiseLearnerV3, QiskitRuntimeService
 from qiskit_ibm_runtime.decoders.result_decoder import ResultDecoder
 from qiskit_ibm_runtime.exceptions import (
     IBMInputValueError,
@@ -30,7 +30,6 @@ from qiskit_ibm_runtime.exceptions import (
     RuntimeJobMaxTimeoutError,
 )
 from qiskit_ibm_runtime.executor_estimator import Estimator
-from qiskit_ibm_runtime.options_models import EstimatorOptions
 from qiskit_ibm_runtime.utils.validations import validate_isa_circuits, validate_rzz_pubs
 
 from backends.devices import Device, device_of
@@ -46,8 +45,10 @@ from backends.ibm.failures import (
     refuse_raw_key,
     understood,
 )
+from backends.ibm.layers import LayerNoise, Layers
 from backends.ibm.repetition import RepDelay, rep_delay_of
 from backends.ibm.tested import refuse_changed_client, refuse_leaking_client
+from backends.ibm.their_options import estimator_options, learner_options
 from backends.ibm.transport import post_once
 from backends.ibm.waits import Waits
 
@@ -274,25 +275,26 @@ class Service:
     def submit(
         self,
         device: str,
-        pub: EstimatorPub,
+        work: EstimatorPub | Layers,
         *,
         options: HardwareOptions,
         tags: list[str],
         max_execution_seconds: int,
         batch_id: str | None,
+        noise: tuple[Layers, LayerNoise] | None = None,
     ) -> str:
-        """Send one PUB as one job, in a batch or by itself; returns the job's id.
+        """Send one job, in a batch or by itself: a PUB to be estimated, or layers to be learned; returns its id.
 
-        :class:`UnavailableError` says with ``maybe_done`` whether there may be a job now all the same.
+        ``noise`` is what was learned, where ``options`` mitigate with it. :class:`UnavailableError` says with
+        ``maybe_done`` whether there may be a job now all the same.
         """
 
         def send() -> str:
             plain = self._device(device, fractional=options.fractional)
             mode = plain if batch_id is None else self._batch(batch_id)
             self._make_safe(self._device(device))
-            estimator = Estimator(mode, estimator_options(options, tags, max_execution_seconds))
             try:
-                job = estimator.run([pub])
+                job = _run(mode, work, noise, options, tags, max_execution_seconds)
             except QiskitBackendNotFoundError:
                 # The client lists its devices before it submits, and swallows why it could not; this says why.
                 self._service.usage()
@@ -303,9 +305,16 @@ class Service:
         return self._ask("submitting the job", send, self.waits.transfer)
 
     def dry_run(
-        self, device: str, pub: EstimatorPub, *, options: HardwareOptions, tags: list[str], max_execution_seconds: int
+        self,
+        device: str,
+        work: EstimatorPub | Layers,
+        *,
+        options: HardwareOptions,
+        tags: list[str],
+        max_execution_seconds: int,
+        noise: tuple[Layers, LayerNoise] | None = None,
     ) -> str:
-        """Post one PUB to the ``mock_`` twin of a device, as the client's own dry run does; returns the job's id.
+        """Post one job to the ``mock_`` twin of a device, as the client's own dry run does; returns the job's id.
 
         Raises :class:`RefusedError` where the account has no such twin.
         """
@@ -314,9 +323,8 @@ class Service:
         def send() -> str:
             self._make_safe(self._device(device))
             mode = self._device(device, fractional=options.fractional)
-            estimator = Estimator(mode, estimator_options(options, tags, max_execution_seconds))
             try:
-                job = estimator.run([pub], dry_run=True)
+                job = _run(mode, work, noise, options, tags, max_execution_seconds, dry_run=True)
             except QiskitBackendNotFoundError:
                 self._service.usage()
                 raise RefusedError(
@@ -428,35 +436,22 @@ class _Verbatim(ResultDecoder):
         return data
 
 
-def estimator_options(options: HardwareOptions, tags: list[str], max_execution_seconds: int) -> EstimatorOptions:
-    """Our options in the words of IBM's current estimator: the only place where they are translated."""
-    theirs = EstimatorOptions(
-        default_shots=options.circuit_shots,
-        resilience_level=options.resilience,
-        max_execution_time=max_execution_seconds,
-    )
-    theirs.environment.job_tags = tags
-    theirs.resilience.measure_mitigation = options.measure_mitigation
-    if options.twirl_gates is not None:
-        theirs.twirling.enable_gates = options.twirl_gates
-    if options.twirl_measure is not None:
-        theirs.twirling.enable_measure = options.twirl_measure
-    if options.twirls > 1:
-        theirs.twirling.num_randomizations = options.twirls
-        theirs.twirling.shots_per_randomization = options.circuit_shots // options.twirls
-    if options.twirl_strategy is not None:
-        theirs.twirling.strategy = options.twirl_strategy
-    if options.zne_factors is not None:
-        theirs.resilience.zne.noise_factors = options.zne_factors
-    if options.zne_extrapolator is not None:
-        theirs.resilience.zne.extrapolator = options.zne_extrapolator
-    if options.zne_amplifier is not None:
-        theirs.resilience.zne.amplifier = options.zne_amplifier
-    if options.rep_delay_us is not None:
-        theirs.execution.rep_delay = options.rep_delay_us * 1e-6
-    if options.dynamical_decoupling is not None:
-        theirs.dynamical_decoupling.enable = True
-        theirs.dynamical_decoupling.sequence_type = options.dynamical_decoupling
-    if options.dd_schedule is not None:
-        theirs.dynamical_decoupling.scheduling_method = options.dd_schedule
-    return theirs
+def _run(
+    mode: Any,
+    work: EstimatorPub | Layers,
+    noise: tuple[Layers, LayerNoise] | None,
+    options: HardwareOptions,
+    tags: list[str],
+    max_execution_seconds: int,
+    *,
+    dry_run: bool = False,
+) -> Any:
+    """Let IBM's estimator, or its noise learner, send one job."""
+    if isinstance(work, Layers):
+        learner = NoiseLearnerV3(mode, learner_options(options, tags, max_execution_seconds))
+        return learner.run(work.instructions, dry_run=dry_run)
+    theirs = estimator_options(options, tags, max_execution_seconds)
+    if noise is not None:
+        layers, learned = noise
+        theirs.resilience.layer_noise_model = list(zip(layers.instructions, learned.maps(), strict=True))
+    return Estimator(mode, theirs).run([work], dry_run=dry_run)

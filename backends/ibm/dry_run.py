@@ -58,7 +58,8 @@ def dry_run(task: Submission, *, service: Service, ledger: Ledger) -> DryRun:
     )
     job_id = service.dry_run(
         task.device,
-        task.pub(0),
+        task.work(0),
+        noise=None if task.noise is None else (task.layers, task.noise),
         options=task.options,
         tags=["hybridq-dry-run", tag],
         max_execution_seconds=chunk.max_execution_seconds,

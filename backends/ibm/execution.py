@@ -13,6 +13,9 @@ those chunks, and no others, are sent anew. ``done`` means that the raw result i
 Before anything is sent, results on disk and jobs at the service that the ledger does not have are looked for and taken
 over (:mod:`backends.ibm.reconcile`), so that another machine, or one whose ledger is gone, goes on where the first was.
 
+Where noise of layers is learned, that is the first chunk, a job as the others are. They are sent when its result is on
+disk, and it is not sent where all others have a job already.
+
 :func:`execute` walks over the chunks again and again and takes for each the one step that its state allows. What the
 service does meanwhile, an outage, a full queue, an answer that never came, only means that a step is taken later.
 """
@@ -32,9 +35,11 @@ from backends.errors import BackendError
 from backends.ibm.client import Service
 from backends.ibm.failures import AccountError, NotFoundError, RefusedError, UnavailableError
 from backends.ibm.keep import NoResultError, keep_charges, keep_details, keep_result
+from backends.ibm.layers import LayerNoise, refuse_stale
 from backends.ibm.ledger import ENDED, PENDING, JobRow, Ledger
+from backends.ibm.noise_store import NoiseStore
 from backends.ibm.reconcile import adopt_jobs, adopt_results, missing, refuse_others, settle, sweep
-from backends.ibm.results import ExecutionResult, UnreadableResultError, read_results
+from backends.ibm.results import ExecutionResult, UnreadableResultError, read_learned, read_results
 from backends.ibm.sender import alone_in, read_sender, refuse_other_instance, sender_here, write_sender
 from backends.ibm.tags import content_tag, evaluation_tag, ledger_tag
 from backends.ibm.task import Submission
@@ -112,8 +117,9 @@ def take_over(task: Submission, *, service: Service | None, ledger: Ledger) -> E
         if service is not None:
             adopt_jobs(kept, service, ledger)
         latest = ledger.latest(kept.key)
-        rows = [latest[chunk] for chunk in range(len(kept.chunks)) if chunk in latest and latest[chunk].state == "done"]
-        if len(rows) < len(kept.chunks):
+        needed = kept.needed({chunk: row.state for chunk, row in latest.items()})
+        rows = [latest[chunk] for chunk in needed if chunk in latest and latest[chunk].state == "done"]
+        if len(rows) < len(needed):
             return None
         try:
             return read_results(kept, rows, _others(ledger, rows))
@@ -129,7 +135,8 @@ def _at_work(task: Submission, ledger: Ledger, *, agreed: bool = False) -> Itera
     """
     try:
         with ledger.lock(task.key), alone_in(task.folder):
-            run, task = task.run, task.save()
+            run, kept = task.run, task.save()
+            task = replace(kept, noise_max_age_hours=task.noise_max_age_hours)
             ledger.add_evaluation(
                 task.key,
                 run=run,
@@ -204,6 +211,8 @@ class _Execution:
         self.swept: set[Stage] = set(STAGES) if self.is_over("finished") else set()
         """When the service was asked for jobs beyond those in the ledger: ``submitted``, ``finished``."""
         self.checked = False
+        self.noise: LayerNoise | None = task.noise
+        """What the values are mitigated with; None until it is learned, and without PEA and PEC."""
         self.queue_position: int | None = None
         self.running_seconds = 0.0
 
@@ -241,10 +250,21 @@ class _Execution:
 
     def is_over(self, until: Stage) -> bool:
         """Whether there is nothing left to wait for."""
-        left = [c for c in range(len(self.task.chunks)) if self.read_tries[c] < READ_TRIES]
+        left = [c for c in self.needed() if self.read_tries[c] < READ_TRIES and not self.held_back(c)]
         states = [self.rows[c].state if c in self.rows else "intended" for c in left]
         waited_for = {*(["intended"] if self.submit else []), *(PENDING if until == "finished" else [])}
         return not waited_for & set(states)
+
+    def needed(self) -> list[int]:
+        """Chunks whose results are needed."""
+        return self.task.needed({chunk: row.state for chunk, row in self.rows.items()})
+
+    def held_back(self, chunk: int) -> bool:
+        """Whether a chunk cannot be sent in this call, since the noise that it needs was not learned."""
+        learning = self.rows.get(0) if self.task.learns and chunk not in self.rows else None
+        if learning is None or chunk == 0:
+            return False
+        return learning.state in {"failed", "cancelled"} or self.read_tries[0] >= READ_TRIES
 
     def report(self, phase: Phase, message: str, pause: float) -> None:
         """Tell the caller where it stands."""
@@ -276,10 +296,12 @@ class _Execution:
             if row is None or row.state == "intended":
                 if trouble is None:
                     try:
-                        if self.submit:
+                        if self.submit and self.is_due(chunk):
                             self.send_or_find(chunk)
                         elif row is not None:
                             self.settle(row)
+                        else:
+                            continue
                         self.report("submitting", "", 0.0)
                     except UnavailableError as error:
                         trouble = error
@@ -332,6 +354,37 @@ class _Execution:
                 )
         write_sender(self.task.folder, here)
 
+    def is_due(self, chunk: int) -> bool:
+        """Whether a chunk is to be sent now, and not only when the noise that it needs is learned, or not at all."""
+        if chunk not in self.needed():
+            return False
+        if not self.task.options.injects_noise or self.task.chunks[chunk].learning:
+            return True
+        if self.noise is None:
+            self.noise = self.read_noise()
+        return self.noise is not None
+
+    def refuse_stale(self) -> None:
+        """Raise :class:`BackendError` where the noise that is sent along is too old."""
+        if self.noise is not None:
+            refuse_stale(self.noise, self.task.noise_max_age_hours)
+
+    def read_noise(self) -> LayerNoise | None:
+        """The noise that the first chunk learned, kept for other evaluations too; None where it is not there yet."""
+        row = self.rows.get(0)
+        if row is None or row.state != "done":
+            return None
+        try:
+            noise = read_learned(self.task, row)
+        except UnreadableResultError:
+            if 0 in self.damaged:
+                raise
+            self.damaged.add(0)
+            self.rows[0] = replace(row, state="submitted")  # to be fetched again
+            return None
+        NoiseStore.beside(self.ledger.path).keep(noise)
+        return noise
+
     def send_or_find(self, chunk: int) -> None:
         """Submit a chunk, unless its job exists already."""
         row = self.rows.get(chunk)
@@ -340,6 +393,7 @@ class _Execution:
             self.become_sender(self.service.instance(self.task.device))
             if chunk in self.rows:  # its job was found
                 return
+            self.refuse_stale()
             estimated = self.task.chunks[chunk].estimated_seconds
             row = self.ledger.intend(self.task.key, chunk, digest=self.digest, estimated_seconds=estimated)
             self.rows[chunk] = row
@@ -370,6 +424,7 @@ class _Execution:
     def send(self, row: JobRow) -> None:
         """Submit an intended job, write down its id, and see that it is the only one."""
         self.check_circuit()
+        self.refuse_stale()
         batch_id, instance = self.batch(), self.service.instance(self.task.device)
         self.become_sender(instance)
         if self.rows[row.chunk].tag != row.tag:  # another ledger has sent it meanwhile
@@ -379,7 +434,8 @@ class _Execution:
         try:
             job_id = self.service.submit(
                 self.task.device,
-                self.task.pub(row.chunk),
+                self.task.work(row.chunk),
+                noise=None if self.noise is None else (self.task.layers, self.noise),
                 options=self.task.options,
                 tags=[
                     ledger_tag(self.task.key, self.ledger.id),
@@ -479,7 +535,7 @@ class _Execution:
         if self.submit:
             self.raise_for_failed()
         self.raise_for_unreadable()
-        chunks = range(len(self.task.chunks))
+        chunks = self.needed()
         if any(chunk not in self.rows or self.rows[chunk].state != "done" for chunk in chunks):
             ids = [self.rows[chunk].job_id for chunk in chunks if chunk in self.rows]
             return Unfinished(self.task.key, tuple(str(job_id) for job_id in ids if job_id is not None))

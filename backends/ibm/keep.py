@@ -8,7 +8,8 @@ from typing import Any
 from backends.ibm.client import JobDetails, Service
 from backends.ibm.failures import NotFoundError, UnavailableError, plain
 from backends.ibm.ledger import ENDED, JobRow, Ledger
-from backends.ibm.results import parse_result
+from backends.ibm.results import parse_noise, parse_result
+from backends.ibm.tags import content_tag
 from backends.ibm.task import Submission, write_json, write_whole
 
 SHOWN = 60
@@ -28,7 +29,10 @@ def keep_result(task: Submission, service: Service, ledger: Ledger, row: JobRow)
     path = task.result_path(row.chunk, job_id)
     raw = service.fetch(job_id)
     try:
-        parse_result(task, row.chunk, row.digest, raw)
+        if task.chunks[row.chunk].learning:
+            parse_noise(task, raw, learned=row.updated, job_id=job_id)
+        else:
+            parse_result(task, row.chunk, row.digest, raw)
     except ValueError as error:
         write_whole(path.with_suffix(".unreadable"), lambda file: file.write(raw.encode()))
         came = f"it begins {plain(raw)[:SHOWN]}" if raw.strip() else "it is empty"
@@ -61,12 +65,14 @@ def keep_details(task: Submission, service: Service, ledger: Ledger, row: JobRow
         if not path.is_file():
             write_json(path, json.loads(json.dumps(properties, default=str)))
     charged = details.quantum_seconds if details is not None and details.final else None
-    about = {
+    about: dict[str, Any] = {
         "job_id": job_id,
         "calibrated": calibrated,
         "timestamps": {} if details is None else details.timestamps,
         "charged_seconds": charged,
     }
+    if task.chunks[row.chunk].learning:  # its result does not say whose it is
+        about["tags"] = [row.tag, content_tag(task.key, row.chunk, row.digest)]
     write_json(task.details_path(row.chunk, job_id), about)
     return ledger.update(
         row.tag, state="done", charged_seconds=charged, result=str(task.result_path(row.chunk, job_id))

@@ -26,6 +26,7 @@ from backends.errors import BackendError
 from backends.hardware_options import HardwareOptions
 from backends.ibm.arrangement import Arrangement, rows_needed
 from backends.ibm.circuit import HardwareCircuit
+from backends.ibm.layers import LayerNoise, Layers
 from backends.ibm.ledger import Ledger
 from backends.ibm.repetition import UNSTATED, USUAL_SECONDS, RepDelay
 from backends.ibm.task import Chunk
@@ -54,6 +55,8 @@ BASE64 = 4 / 3
 """Characters for each byte on the way."""
 UPLOAD_CIRCUIT_BYTES, UPLOAD_GATE_BYTES, UPLOAD_SET_BYTES = 40_000, 38, 150
 """For each noise factor, each gate of it, and each parameter set beside its inputs; as the client's requests are."""
+LEARNING_BASES = 9
+"""Measurement bases that learn the noise of one layer, however many gates are in it; by IBM's documentation."""
 UPLOAD_LAYER_BYTES, UPLOAD_LAYER_QUBIT_BYTES = 4000, 200
 """Where gates are twirled, for each layer of two-qubit gates, and each qubit of it, times the noise factor."""
 
@@ -83,6 +86,58 @@ def charges_of(ledger: Ledger, instance: str) -> Charged | None:
 
 
 @dataclass(frozen=True)
+class Learning:
+    """What the job takes that learns the noise of layers."""
+
+    layers: int
+    options: HardwareOptions
+    pause_seconds: float
+    """Between two executions, with the reset."""
+    circuit_seconds: float
+    """Of the circuit that the layers are from."""
+    layers_in_circuit: int
+    seconds_per_circuit: float = 0.0
+    quick_execution_seconds: float = QUICK_EXECUTION_SECONDS
+
+    @property
+    def circuits(self) -> int:
+        """Circuits, each randomization counted."""
+        randomizations, _, depths = self.options.learning
+        return self.layers * LEARNING_BASES * len(depths) * randomizations
+
+    @property
+    def executions(self) -> int:
+        """Circuits times shots."""
+        return self.circuits * self.options.learning[1]
+
+    @property
+    def seconds(self) -> float:
+        """Quantum seconds by IBM's formula; a layer is taken to last as long as those of the circuit do."""
+        depths = self.options.learning[2]
+        repeated = 1 + 2 * sum(depths) / len(depths) / max(1, self.layers_in_circuit)
+        sub_jobs = max(1, math.ceil(self.executions / SUB_JOB_EXECUTIONS))
+        each = self.pause_seconds + repeated * self.circuit_seconds
+        return sub_jobs * JOB_SECONDS + self.executions * each + self.circuits * self.seconds_per_circuit
+
+    @property
+    def quick_seconds(self) -> float:
+        """Quantum seconds by IBM's quick rule."""
+        return QUICK_JOB_SECONDS + self.executions * self.quick_execution_seconds
+
+    @property
+    def chunk(self) -> Chunk:
+        """The job. Raises :class:`BackendError` where it is more than one job takes."""
+        seconds = max(self.seconds, self.quick_seconds)
+        if self.executions > MAX_EXECUTIONS or seconds > MAX_JOB_SECONDS:
+            raise BackendError(
+                f"learning the noise of {self.layers} layers takes {self.executions:,} executions, more than the "
+                f"{MAX_EXECUTIONS:,} or the {MAX_JOB_SECONDS // 3600} hours of one job: fewer copies, "
+                f"learn_randomizations, learn_shots or learn_depths would fit"
+            )
+        return Chunk(0, 0, seconds, _limit(seconds), learning=True)
+
+
+@dataclass(frozen=True)
 class Workload:
     """What a job's cost depends on beside its number of parameter sets."""
 
@@ -100,6 +155,23 @@ class Workload:
     layers: int = 0
     """Of two-qubit gates."""
     used_qubits: int = 0
+    overhead: float = 1.0
+    """How many times its shots each circuit takes: at most, or, where the noise is known, exactly (PEC)."""
+
+    @property
+    def set_circuits(self) -> int:
+        """Circuits of one parameter set in one basis at one noise factor: its randomizations."""
+        return math.ceil(round(self.options.twirls * self.overhead, 9))
+
+    @property
+    def set_shots(self) -> int:
+        """Shots of one parameter set in one basis at one noise factor."""
+        return self.set_circuits * (self.options.circuit_shots // self.options.twirls)
+
+    @property
+    def lengths(self) -> tuple[float, ...]:
+        """How many times as long the circuit is at each noise factor."""
+        return tuple(factor if self.options.folds_gates else 1 for factor in self.options.noise_factors)
 
     @property
     def rep_delay_seconds(self) -> float:
@@ -110,15 +182,15 @@ class Workload:
     @property
     def set_executions(self) -> int:
         """Executions of one parameter set."""
-        return self.groups * len(self.options.noise_factors) * self.options.circuit_shots
+        return self.groups * len(self.options.noise_factors) * self.set_shots
 
     @property
     def set_seconds(self) -> float:
         """Quantum seconds of one parameter set; a circuit folded to noise factor f takes f times as long."""
         pause = self.rep_delay_seconds + RESET_SECONDS
-        times = (pause + factor * self.circuit_seconds for factor in self.options.noise_factors)
-        charged = len(self.options.noise_factors) * self.options.twirls * self.seconds_per_circuit
-        return self.groups * (self.options.circuit_shots * sum(times) + charged)
+        times = (pause + length * self.circuit_seconds for length in self.lengths)
+        charged = len(self.options.noise_factors) * self.set_circuits * self.seconds_per_circuit
+        return self.groups * (self.set_shots * sum(times) + charged)
 
     @property
     def calibration_executions(self) -> int:
@@ -138,7 +210,8 @@ class Workload:
 
     def circuits(self, sets: int, jobs: int = 1) -> int:
         """Circuits, each randomization counted."""
-        return self.executions(sets, jobs) * self.options.twirls // self.options.circuit_shots
+        calibration = self.options.twirls if self.options.mitigates_readout else 0
+        return sets * self.groups * len(self.options.noise_factors) * self.set_circuits + jobs * calibration
 
     def seconds(self, sets: int, jobs: int = 1) -> float:
         """Quantum seconds by IBM's formula."""
@@ -167,7 +240,7 @@ class Workload:
             job += UPLOAD_CIRCUIT_BYTES
         if options.twirls_gates:
             layer = UPLOAD_LAYER_BYTES + UPLOAD_LAYER_QUBIT_BYTES * self.used_qubits
-            job += sum(factors) * self.layers * layer
+            job += sum(self.lengths) * self.layers * layer
         each = self.groups * len(factors) * (UPLOAD_SET_BYTES + 8 * BASE64 * self.inputs)
         return round(jobs * job + sets * each)
 
@@ -207,6 +280,15 @@ class Plan:
     """Money, in the user's own currency; None where nobody said."""
     charged: Charged | None = None
     """How estimates and charges compared on this account so far; None where too few jobs were charged."""
+    learning: Learning | None = None
+    """The job that learns the noise of layers; None where none is learned."""
+    noise: LayerNoise | None = None
+    """Noise that was learned before and is used again."""
+
+    @property
+    def runs(self) -> int:
+        """Jobs with parameter sets."""
+        return sum(not chunk.learning for chunk in self.chunks)
 
     @property
     def sets(self) -> int:
@@ -220,8 +302,8 @@ class Plan:
 
     @property
     def pubs(self) -> int:
-        """PUBs: one a job."""
-        return self.jobs
+        """PUBs: one a job, and none in the one that learns noise."""
+        return self.runs
 
     @property
     def shots(self) -> int:
@@ -231,32 +313,39 @@ class Plan:
     @property
     def circuits(self) -> int:
         """Circuits, each randomization and readout calibration counted."""
-        return self.workload.circuits(self.sets, self.jobs)
+        learning = 0 if self.learning is None else self.learning.circuits
+        return self.workload.circuits(self.sets, self.runs) + learning
 
     @property
     def executions(self) -> int:
         """Circuits times shots."""
-        return self.workload.executions(self.sets, self.jobs)
+        learning = 0 if self.learning is None else self.learning.executions
+        return self.workload.executions(self.sets, self.runs) + learning
 
     @property
     def upload_bytes(self) -> int:
         """Of all requests, roughly."""
-        return self.workload.upload_bytes(self.sets, self.jobs)
+        return self.workload.upload_bytes(self.sets, self.runs)
 
     @property
     def download_bytes(self) -> int:
         """Of all results: bits of all device qubits, as text; fewer where idle qubits read 0 and compress."""
-        return math.ceil(BASE64 * self.workload.result_bytes(self.sets, self.jobs))
+        return math.ceil(BASE64 * self.workload.result_bytes(self.sets, self.runs))
 
     @property
     def quantum_seconds(self) -> float:
         """Estimate by IBM's formula."""
-        return self.workload.seconds(self.sets, self.jobs)
+        return self.workload.seconds(self.sets, self.runs) + self._learning_seconds[0]
 
     @property
     def quick_seconds(self) -> float:
         """Estimate by IBM's quick rule."""
-        return self.workload.quick_seconds(self.sets, self.jobs)
+        return self.workload.quick_seconds(self.sets, self.runs) + self._learning_seconds[1]
+
+    @property
+    def _learning_seconds(self) -> tuple[float, float]:
+        """Of the job that learns noise, by the formula and by the quick rule."""
+        return (0.0, 0.0) if self.learning is None else (self.learning.seconds, self.learning.quick_seconds)
 
     @property
     def larger_seconds(self) -> float:
@@ -274,12 +363,16 @@ class Plan:
     @property
     def saved_seconds(self) -> float:
         """Estimated quantum seconds that the copies save against one sample at a time (formula)."""
-        return _formula(self.workload, self.samples, self.reference_chunk) - self.quantum_seconds
+        one_at_a_time = _formula(self.workload, self.samples, self.reference_chunk)
+        return one_at_a_time - self.workload.seconds(self.sets, self.runs)
 
     def with_delay(self, seconds: float) -> float:
         """Quantum seconds by the formula if the repetition delay were ``seconds``."""
         options = replace(self.workload.options, rep_delay_us=seconds * 1e6)
-        return replace(self.workload, options=options).seconds(self.sets, self.jobs)
+        learning = 0.0
+        if self.learning is not None:
+            learning = replace(self.learning, pause_seconds=seconds + RESET_SECONDS).seconds
+        return replace(self.workload, options=options).seconds(self.sets, self.runs) + learning
 
     @property
     def _repeats(self) -> bool:
@@ -304,16 +397,19 @@ class Plan:
         hint = (
             f"{' or '.join(fitting)} would fit" if fitting else "neither a single sample nor the fewest shots would fit"
         )
+        learning = max(self._learning_seconds)
+        learned = f", {learning:.1f} of them to learn noise" if learning else ""
         raise BackendError(
             f"{self.samples} samples with {self.shots} shots are estimated at {self.quantum_seconds:.1f} quantum "
-            f"seconds (by IBM's quick rule {self.quick_seconds:.1f}); the larger one is more than {what}: {hint}"
+            f"seconds (by IBM's quick rule {self.quick_seconds:.1f}){learned}; the larger one is more than {what}: "
+            f"{hint}"
         )
 
     def largest_limit(self, seconds: float) -> int | None:
         """The most samples, fewer than now, whose estimate is no more than ``seconds``; None where there is none."""
         samples = np.arange(self.samples - 1, 0, -1)
         rows = np.array([rows_needed(int(n), self.copies, self.references) for n in samples], dtype=np.int64)
-        fits = _estimates(self.workload, rows, self.reference_chunk) <= seconds
+        fits = _estimates(self.workload, rows, self.reference_chunk, self._learning_seconds) <= seconds
         return int(samples[fits.argmax()]) if fits.any() else None
 
     def largest_shots(self, seconds: float) -> int | None:
@@ -322,7 +418,7 @@ class Plan:
         rows = rows_needed(self.samples, self.copies, self.references)
         for shots in range(self.shots - options.twirls, 0, -options.twirls):
             workload = replace(self.workload, options=replace(options, shots=shots, precision=None))
-            if _estimates(workload, np.array([rows]), self.reference_chunk)[0] <= seconds:
+            if _estimates(workload, np.array([rows]), self.reference_chunk, self._learning_seconds)[0] <= seconds:
                 return shots
         return None
 
@@ -351,7 +447,25 @@ class Plan:
             "saved_seconds": round(self.saved_seconds, 3),
             "reference_chunk": self._repeats,
             "quota_seconds": self.quota_seconds,
+            **self._about_noise(),
         }
+
+    def _about_noise(self) -> dict[str, Any]:
+        """What is learned, JSON-ready; nothing where no noise is."""
+        about: dict[str, Any] = {}
+        if self.learning is not None:
+            about["learning"] = {
+                "layers": self.learning.layers,
+                "circuits": self.learning.circuits,
+                "executions": self.learning.executions,
+                "quantum_seconds": round(self.learning.seconds, 3),
+                "quick_seconds": round(self.learning.quick_seconds, 3),
+            }
+        if self.noise is not None:
+            about["noise_learned"] = {"job_id": self.noise.job_id, "learned": self.noise.learned}
+        if self.workload.options.pec:
+            about["pec_overhead"] = round(self.workload.overhead, 6)
+        return about
 
 
 def make_plan(
@@ -365,15 +479,18 @@ def make_plan(
     seconds_per_circuit: float = 0.0,
     price_per_second: float | None = None,
     charged: Charged | None = None,
+    layers: Layers | None = None,
+    noise: LayerNoise | None = None,
 ) -> Plan:
     """Plan a run: as few jobs as the limits on executions, result bytes and time allow, of nearly equal size.
 
     ``rep_delay`` is what the device states of its delay between executions, ``quota_seconds`` what the service says
-    remains, ``charged`` how earlier estimates came out. Raises :class:`BackendError` where one parameter set is more
+    remains, ``charged`` how earlier estimates came out. ``layers`` are those whose noise the options need, learned in
+    the first job unless ``noise`` has it. Raises :class:`BackendError` where one parameter set is more
     than a job takes.
     """
     used = {compiled.circuit.find_bit(q).index for item in compiled.circuit.data for q in item.qubits}
-    layers = compiled.circuit.depth(lambda item: len(item.qubits) == 2 and item.operation.name != "barrier")
+    depth = compiled.circuit.depth(lambda item: len(item.qubits) == 2 and item.operation.name != "barrier")
     workload = Workload(
         options=options,
         groups=compiled.groups,
@@ -383,20 +500,46 @@ def make_plan(
         num_qubits=compiled.circuit.num_qubits,
         inputs=sum(map(len, compiled.copy_inputs)),
         gates=len(compiled.circuit.data),
-        layers=layers,
+        layers=depth,
         used_qubits=len(used),
+        overhead=_overhead(options, layers, noise),
     )
+    learning = None
+    if layers is not None and noise is None:
+        learning = Learning(
+            layers=len(layers.known),
+            options=options,
+            pause_seconds=workload.rep_delay_seconds + RESET_SECONDS,
+            circuit_seconds=compiled.circuit_seconds,
+            layers_in_circuit=sum(layers.uses),
+            seconds_per_circuit=seconds_per_circuit,
+            quick_execution_seconds=workload.quick_execution_seconds,
+        )
     return Plan(
         workload=workload,
         samples=arrangement.samples,
         copies=arrangement.copies,
         references=len(arrangement.references),
-        chunks=_chunks(workload, arrangement.rows, reference_chunk),
+        chunks=(*([] if learning is None else [learning.chunk]), *_chunks(workload, arrangement.rows, reference_chunk)),
         reference_chunk=reference_chunk,
         quota_seconds=quota_seconds,
         price_per_second=price_per_second,
         charged=charged,
+        learning=learning,
+        noise=noise,
     )
+
+
+def _overhead(options: HardwareOptions, layers: Layers | None, noise: LayerNoise | None) -> float:
+    """How many times its shots a circuit takes: the most that is allowed, or what noise that is known asks for."""
+    if layers is None or noise is None:
+        return options.most_overhead
+    return min(options.most_overhead, noise.overhead(layers.uses))
+
+
+def _limit(seconds: float) -> int:
+    """After how many seconds the service stops a job that is estimated at ``seconds``."""
+    return min(math.ceil(LIMIT_FACTOR * seconds + LIMIT_SECONDS), MAX_JOB_SECONDS)
 
 
 def _chunks(workload: Workload, rows: int, reference_chunk: bool | None) -> tuple[Chunk, ...]:
@@ -404,9 +547,8 @@ def _chunks(workload: Workload, rows: int, reference_chunk: bool | None) -> tupl
     chunks = []
     for part in np.array_split(np.arange(rows), count):
         seconds = max(workload.seconds(len(part)), workload.quick_seconds(len(part)))
-        limit = min(math.ceil(LIMIT_FACTOR * seconds + LIMIT_SECONDS), MAX_JOB_SECONDS)
         start, stop = int(part[0]), int(part[-1]) + 1
-        chunks.append(Chunk(start, stop, seconds, limit))
+        chunks.append(Chunk(start, stop, seconds, _limit(seconds)))
     if _repeats(count, reference_chunk):
         chunks.append(replace(chunks[0], reference=True))
     return tuple(chunks)
@@ -421,11 +563,13 @@ def _formula(workload: Workload, rows: int, reference_chunk: bool | None) -> flo
     return workload.seconds(int(sets[0]), int(jobs[0]))
 
 
-def _estimates(workload: Workload, rows: NDArray[np.int64], reference_chunk: bool | None) -> NDArray[np.float64]:
-    """The larger estimate of runs of so many rows, shape (M,): what their chunks add up to."""
+def _estimates(
+    workload: Workload, rows: NDArray[np.int64], reference_chunk: bool | None, learning: tuple[float, float]
+) -> NDArray[np.float64]:
+    """The larger estimate of runs of so many rows, shape (M,): what their chunks add up to, with ``learning``."""
     counted = zip(*_counts(workload, rows, reference_chunk), strict=True)
     both = [(workload.seconds(int(s), int(j)), workload.quick_seconds(int(s), int(j))) for s, j in counted]
-    return np.asarray(both, dtype=np.float64).reshape(-1, 2).max(axis=1)
+    return np.asarray((np.array(both, dtype=np.float64).reshape(-1, 2) + learning).max(axis=1))
 
 
 def _counts(

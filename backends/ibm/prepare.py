@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from numpy.typing import ArrayLike
 
@@ -21,6 +21,8 @@ from backends.ibm.arrangement import Arrangement, Collected, arrange, references
 from backends.ibm.circuit import HardwareCircuit
 from backends.ibm.client import Service
 from backends.ibm.copies import place_copies
+from backends.ibm.layers import layers_of, noise_key
+from backends.ibm.noise_store import NoiseStore
 from backends.ibm.plan import Charged, Plan, make_plan
 from backends.ibm.results import ExecutionResult
 from backends.ibm.task import Submission
@@ -37,6 +39,8 @@ class Prepared:
     plan: Plan
     host: str
     """Of the service that answers."""
+    noise_max_age_hours: float = 24.0
+    """For how long noise that is learned may be used."""
 
 
 def prepare(
@@ -50,10 +54,14 @@ def prepare(
     seconds_per_circuit: float = 0.0,
     price_per_second: float | None = None,
     charged: Callable[[str], Charged | None] = lambda instance: None,
+    store: NoiseStore | None = None,
+    noise_max_age_hours: float = 24.0,
 ) -> Prepared:
     """Place copies of a program on ``ibm_*``, under its calibration of this moment, and plan the jobs for ``samples``.
 
-    ``seed`` decides placement and arrangement; ``charged`` says how estimates came out on an instance (CRN). Raises
+    ``seed`` decides placement and arrangement; ``charged`` says how estimates came out on an instance (CRN). Noise of
+    layers, where the options need it, is taken from ``store`` if it is there and no older than
+    ``noise_max_age_hours``. Raises
     :class:`BackendError` where the account has no such device, where the circuit does not fit on it or cannot run
     there, where the repetition delay is out of its range, and where one sample is more than a job takes.
     """
@@ -65,13 +73,19 @@ def prepare(
     rep_delay = service.rep_delay(device.name)
     rep_delay.chosen(options.rep_delay_us, device.name)
     asked = None if name.references == "auto" else name.references
-    compiled = place_copies(program, device, copies=name.copies, seed=seed, samples=samples, references=asked)
+    wanted = copies_of(name)
+    compiled = place_copies(program, device, copies=wanted, seed=seed, samples=samples, references=asked)
     if not compiled.circuit.parameters:
         raise BackendError("the circuit has no parameters left after translation: there is nothing to run in a batch")
     service.check_circuit(device.name, compiled.circuit, fractional=options.fractional)
     copies = len(compiled.copies)
     references = references_for(samples, copies) if asked is None else asked
     arrangement = arrange(samples, copies, references=references, seed=seed)
+    host = service.host
+    layers = layers_of(compiled.circuit, options) if options.injects_noise else None
+    noise = None
+    if layers is not None and store is not None:
+        noise = store.find(noise_key(device.name, host, layers.known, options), noise_max_age_hours)
     plan = make_plan(
         compiled,
         arrangement,
@@ -82,8 +96,16 @@ def prepare(
         seconds_per_circuit=seconds_per_circuit,
         price_per_second=price_per_second,
         charged=charged(service.instance(device.name)),
+        layers=layers,
+        noise=noise,
     )
-    return Prepared(device, compiled, arrangement, plan, service.host)
+    return Prepared(device, compiled, arrangement, plan, host, noise_max_age_hours)
+
+
+def copies_of(name: BackendName) -> int | Literal["auto"]:
+    """Copies that a name asks for; one under PEC unless it has a number, since it cancels the noise of all."""
+    one = name.copies == "auto" and name.options is not None and name.options.pec
+    return 1 if one else name.copies
 
 
 def make_task(
@@ -114,6 +136,8 @@ def make_task(
         folder=folder.absolute(),
         run=run,
         backend=backend,
+        noise=plan.noise,
+        noise_max_age_hours=prepared.noise_max_age_hours,
         record={
             **(record or {}),
             "host": prepared.host,

@@ -13,7 +13,7 @@ from pathlib import Path
 from backends.errors import BackendError
 from backends.ibm.client import FoundJob, RemoteState, Service
 from backends.ibm.ledger import PENDING, JobRow, Ledger
-from backends.ibm.results import origin_of, parse_result
+from backends.ibm.results import origin_of, parse_noise, parse_result
 from backends.ibm.tags import Origin, evaluation_tag, ledger_tag, origin
 from backends.ibm.task import Submission
 
@@ -80,9 +80,10 @@ def _drop(service: Service, ledger: Ledger, row: JobRow, surplus: FoundJob) -> N
 
 
 def missing(task: Submission, ledger: Ledger) -> set[int]:
-    """Chunks that have no job, as far as the ledger knows: nothing, or what failed or was cancelled."""
+    """Needed chunks that have no job, as far as the ledger knows: nothing, or what failed or was cancelled."""
     latest = ledger.latest(task.key)
-    return {c for c in range(len(task.chunks)) if c not in latest or latest[c].state in {"failed", "cancelled"}}
+    needed = task.needed({chunk: row.state for chunk, row in latest.items()})
+    return {c for c in needed if c not in latest or latest[c].state in {"failed", "cancelled"}}
 
 
 def adopt_results(task: Submission, ledger: Ledger) -> None:
@@ -97,13 +98,22 @@ def adopt_results(task: Submission, ledger: Ledger) -> None:
             if name is None or name[1] in known:
                 continue
             try:
-                options = parse_result(task, chunk, digest, path.read_text(encoding="utf-8"))[2]
-            except (OSError, ValueError):
+                came_from = _origin_on_disk(task, chunk, name[1], digest, path.read_text(encoding="utf-8"))
+            except (OSError, ValueError, KeyError, TypeError):
                 continue
-            came_from = origin_of(task, options)
             if came_from is not None:
                 _adopt_result(task, ledger, chunk, name[1], digest, came_from)
                 break
+
+
+def _origin_on_disk(task: Submission, chunk: int, job_id: str, digest: str, raw: str) -> Origin | None:
+    """What a raw result, or what is kept beside learned noise, says of its job; raises where it is of no use."""
+    if not task.chunks[chunk].learning:
+        return origin_of(task, parse_result(task, chunk, digest, raw)[2])
+    details = json.loads(task.details_path(chunk, job_id).read_text(encoding="utf-8"))
+    parse_noise(task, raw, learned=str(details["timestamps"]["finished"]), job_id=job_id)
+    came_from = origin(task.key, map(str, details["tags"]))
+    return came_from if came_from is not None and came_from.is_of(digest) and came_from.chunk == chunk else None
 
 
 def _adopt_result(task: Submission, ledger: Ledger, chunk: int, job_id: str, digest: str, came_from: Origin) -> None:

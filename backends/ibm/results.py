@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import numpy as np
 
 from backends.contract import FloatArray
 from backends.errors import BackendError
+from backends.ibm.layers import LayerNoise
 from backends.ibm.ledger import JobRow, State
 from backends.ibm.tags import Origin, origin
 from backends.ibm.task import Submission
-from backends.ibm.tested import read_result
+from backends.ibm.tested import read_noise, read_result
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class JobRecord:
     timestamps: dict[str, str]
     calibrated: str | None
     """Time of the device's calibration when the job began to run."""
+    learning: bool = False
+    """Whether it learned the noise that the others are mitigated with."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,8 @@ class ExecutionResult:
     drift: Drift | None
     options: dict[str, Any]
     """What IBM's estimator settled on, after its defaults."""
+    noise: LayerNoise | None = None
+    """Noise of layers that the values are mitigated with; None without PEA and PEC, or where its job was not found."""
 
     @property
     def charged_seconds(self) -> float | None:
@@ -107,6 +113,31 @@ def parse_result(task: Submission, chunk: int, digest: str, raw: str) -> tuple[F
     return means, errors, options
 
 
+def parse_noise(task: Submission, raw: str, *, learned: str, job_id: str) -> LayerNoise:
+    """Noise of the layers of a task from the raw result of a job that learned it and ended at ``learned`` (ISO time).
+
+    Raises ``ValueError`` where the text is no such result, or that of other layers.
+    """
+    layers = task.layers.known
+    noise = LayerNoise(
+        task.noise_key, task.device, learned, job_id, layers, tuple(tuple(terms) for terms in read_noise(raw))
+    )
+    noise.check()
+    return noise
+
+
+def read_learned(task: Submission, row: JobRow) -> LayerNoise:
+    """The noise that the first chunk learned; raises :class:`UnreadableResultError` where it cannot be read."""
+    path = task.result_path(row.chunk, str(row.job_id))
+    try:
+        details = json.loads(task.details_path(row.chunk, str(row.job_id)).read_text(encoding="utf-8"))
+        ended = datetime.fromisoformat(str(details["timestamps"].get("finished") or row.updated))
+        learned = (ended if ended.tzinfo else ended.replace(tzinfo=UTC)).isoformat()
+        return parse_noise(task, path.read_text(encoding="utf-8"), learned=learned, job_id=str(row.job_id))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UnreadableResultError(path, row.chunk, str(error)) from None
+
+
 def origin_of(task: Submission, options: dict[str, Any]) -> Origin | None:
     """What the tags in a raw result say of the job it is from; None where it is no job of this evaluation."""
     tags = (options.get("environment") or {}).get("job_tags") or []
@@ -121,8 +152,12 @@ def read_results(task: Submission, rows: Sequence[JobRow], others: Sequence[JobR
     """
     shape = (len(task.values), len(task.observables))
     evs, stds = np.empty(shape), np.empty(shape)
-    drift, options = None, dict[str, Any]()
-    for chunk, row in zip(task.chunks, rows, strict=True):
+    drift, options, noise = None, dict[str, Any](), task.noise
+    for row in rows:
+        chunk = task.chunks[row.chunk]
+        if chunk.learning:
+            noise = read_learned(task, row)
+            continue
         means, errors, options = _read(task, row)
         where = slice(chunk.start, chunk.stop)
         if chunk.reference:
@@ -137,6 +172,7 @@ def read_results(task: Submission, rows: Sequence[JobRow], others: Sequence[JobR
         others=tuple(OtherJob(r.chunk, str(r.job_id), r.state, r.reason, r.charged_seconds) for r in others),
         drift=drift,
         options=options,
+        noise=noise,
     )
 
 
@@ -163,4 +199,5 @@ def _job_record(task: Submission, row: JobRow) -> JobRecord:
         charged_seconds=row.charged_seconds,
         timestamps=details["timestamps"],
         calibrated=details["calibrated"],
+        learning=task.chunks[row.chunk].learning,
     )

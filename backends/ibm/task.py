@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,10 +23,15 @@ from qiskit.quantum_info import SparsePauliOp
 from backends.contract import FloatArray
 from backends.errors import BackendError
 from backends.hardware_options import FIRST_OPTIONS, HardwareOptions
+from backends.ibm.layers import LayerNoise, Layers, layers_of, noise_key
 from backends.ibm.tags import evaluation_tag
 from backends.key_content import key_content
 
 VERSION = 1
+NOISE = "layer-noise.json"
+"""Noise that was learned before, beside the task."""
+UNSENT = frozenset({"intended", "failed", "cancelled"})
+"""States of chunks that have no job that could give a result."""
 FIRST_OF_A_CHUNK = ("start", "stop", "estimated_seconds", "max_execution_seconds", "reference")
 """Fields that are in every digest of what was sent. Frozen; see :mod:`backends.key_content`."""
 
@@ -40,6 +46,8 @@ class Chunk:
     max_execution_seconds: int
     reference: bool = False
     """Whether it repeats the first chunk, to show drift."""
+    learning: bool = False
+    """Whether it learns the noise that the others are mitigated with; it has no rows then."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,10 @@ class Submission:
     """Layout and all else that the caller wants to keep; JSON-ready."""
     tagged: bool = True
     """Whether all its jobs have a tag of the evaluation alone; not where it was kept before December 2026."""
+    noise: LayerNoise | None = None
+    """Noise learned before, for another evaluation; where none is given and some is needed, the first chunk learns."""
+    noise_max_age_hours: float = 24.0
+    """For how long noise that was learned is used."""
 
     def __post_init__(self) -> None:
         if self.values.ndim != 2 or self.values.shape[1] != len(self.circuit.parameters):
@@ -72,6 +84,37 @@ class Submission:
         covered = [row for chunk in self.chunks if not chunk.reference for row in range(chunk.start, chunk.stop)]
         if covered != list(range(len(self.values))):
             raise ValueError("the chunks must cover all rows once, in order")
+        learning = [number for number, chunk in enumerate(self.chunks) if chunk.learning]
+        if learning != [0] * (self.options.injects_noise and self.noise is None):
+            raise ValueError("the first chunk, and no other, learns noise where it is needed and not given")
+
+    @cached_property
+    def layers(self) -> Layers:
+        """Layers of gates whose noise is learned."""
+        return layers_of(self.circuit, self.options)
+
+    @property
+    def noise_key(self) -> str:
+        """What is learned of them is called."""
+        return noise_key(self.device, str(self.record.get("host")), self.layers.known, self.options)
+
+    @property
+    def learns(self) -> bool:
+        """Whether the first chunk learns noise."""
+        return any(chunk.learning for chunk in self.chunks)
+
+    def needed(self, states: Mapping[int, str]) -> list[int]:
+        """Chunks whose results are needed, by the states of those that have a job.
+
+        Noise is not learned any more where every other chunk has a job.
+        """
+        chunks = range(len(self.chunks))
+        unsent = {chunk for chunk in chunks if states.get(chunk, "intended") in UNSENT}
+        return [chunk for chunk in chunks if not (self.learns and chunk == 0 and unsent == {0})]
+
+    def work(self, chunk: int) -> EstimatorPub | Layers:
+        """What a chunk sends: a PUB, or layers to be learned."""
+        return self.layers if self.chunks[chunk].learning else self.pub(chunk)
 
     def pub(self, chunk: int) -> EstimatorPub:
         """One PUB for a chunk: observables (K, 1) against parameters (R,), so that commuting ones share circuits."""
@@ -86,12 +129,14 @@ class Submission:
         return digest.hexdigest()
 
     def _content(self) -> dict[str, Any]:
+        noise = {} if self.noise is None else {"noise": self.noise.digest()}
         return {
             "device": self.device,
             "options": key_content(self.options, FIRST_OPTIONS),
             "chunks": [key_content(chunk, FIRST_OF_A_CHUNK) for chunk in self.chunks],
             "observables": [sparse_terms(o) for o in self.observables],
             "parameters": [p.name for p in self.circuit.parameters],
+            **noise,
         }
 
     def save(self) -> Submission:
@@ -107,6 +152,9 @@ class Submission:
         write_whole(self.folder / "circuit.qpy", lambda file: qpy.dump(self.circuit, file))
         write_whole(self.folder / "circuit.qasm", lambda file: file.write(qasm3.dumps(self.circuit).encode()))
         write_whole(self.folder / "values.npz", lambda file: np.savez_compressed(file, values=self.values))
+        if self.noise is not None:
+            write_json(self.folder / NOISE, self.noise.as_dict())
+        injected = {"noise_max_age_hours": self.noise_max_age_hours} if self.options.injects_noise else {}
         about = {
             "version": VERSION,
             "key": self.key,
@@ -114,6 +162,7 @@ class Submission:
             "backend": self.backend,
             "run": self.run,
             **self._content(),
+            **injected,
             "record": self.record,
         }
         write_json(self.folder / "task.json", about)
@@ -130,6 +179,9 @@ class Submission:
                 values = file["values"]
             if about["version"] != VERSION or [p.name for p in circuit.parameters] != about["parameters"]:
                 raise ValueError("it was written by another version of this program")
+            noise: LayerNoise | None = None
+            if "noise" in about:
+                noise = LayerNoise.from_dict(json.loads((folder / NOISE).read_text(encoding="utf-8")))
             return cls(
                 key=about["key"],
                 device=about["device"],
@@ -146,6 +198,8 @@ class Submission:
                 backend=about["backend"],
                 record=about["record"],
                 tagged="tag" in about,
+                noise=noise,
+                noise_max_age_hours=float(about.get("noise_max_age_hours", 24.0)),
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BackendError(f"the evaluation kept in {folder} cannot be read: {error}") from None

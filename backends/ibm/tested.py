@@ -29,7 +29,7 @@ from backends.ibm.failures import refuse_raw_key
 TESTED = "0.51"
 """Version this was tested with, in all its patches; pyproject.toml asks for the same."""
 KNOWN = Path(__file__).with_name("known_result.json")
-"""A result of two parameter sets and two observables with readout mitigation, and what it says."""
+"""A result of two parameter sets and two observables with readout mitigation, and what it says; then learned noise."""
 
 
 def read_result(raw: str) -> tuple[FloatArray, FloatArray, dict[str, Any]]:
@@ -48,6 +48,19 @@ def read_result(raw: str) -> tuple[FloatArray, FloatArray, dict[str, Any]]:
     return evs, stds, options
 
 
+def read_noise(raw: str) -> list[list[tuple[str, list[int], float]]]:
+    """Terms of the Pauli noise of each layer (Paulis, qubits, rate) from the result of a job that learned it.
+
+    Raises ``ValueError`` where the text is no such result.
+    """
+    try:
+        decoders = DEFAULT_DECODERS["noise-learner"]
+        result: Any = reduce(lambda r, d: d.decode(r) if d.is_applicable(r) else r, decoders, raw)
+        return [[(p, list(q), float(r)) for p, q, r in m.to_sparse_list()] for m in result.to_pauli_lindblad_maps()]
+    except Exception as error:
+        raise ValueError(str(error) or type(error).__name__) from None
+
+
 def refuse_changed_client() -> None:
     """Raise :class:`BackendError` where the client is of another version or cannot read a known result any more."""
     refuse_raw_key()
@@ -61,6 +74,11 @@ def refuse_changed_client() -> None:
         raise _changed(f"it cannot read a result that it could read: {error}") from None
     if not right:
         raise _changed("it reads other values from a result than it did")
+    try:
+        if read_noise(json.dumps(known["learned"])) != [[(p, q, r) for p, q, r in terms] for terms in known["noise"]]:
+            raise _changed("it reads other noise from a result than it did")
+    except ValueError as error:
+        raise _changed(f"it cannot read learned noise that it could read: {error}") from None
     refuse_leaking_client(CloudAuth("none", "crn:v1:bluemix:public:quantum-computing:us-east:a/0:0::"))
     for usage in ({"usage_limit_seconds": 1, "usage_remaining_seconds": 0}, {}):
         reached = {"usage_limit_reached": True, **usage}

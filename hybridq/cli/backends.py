@@ -114,7 +114,9 @@ def show(
         from backends.hardware_options import HardwareOptions
         from backends.ibm.arrangement import arrange, references_for
         from backends.ibm.copies import place_copies
+        from backends.ibm.layers import layers_of
         from backends.ibm.plan import make_plan
+        from backends.ibm.prepare import copies_of
         from hybridq.evaluation.hardware import complete_name
         from hybridq.evaluation.inference import circuit_of
 
@@ -129,7 +131,7 @@ def show(
             device = _live(str(parsed.device), fractional=True)[0]
         shared = None if full.references == "auto" else full.references
         compiled: HardwareCircuit = place_copies(
-            circuit_of(opened), device, copies=full.copies, seed=seed, samples=images, references=shared
+            circuit_of(opened), device, copies=copies_of(full), seed=seed, samples=images, references=shared
         )
         shared = references_for(images, len(compiled.copies)) if shared is None else shared
         plan = make_plan(
@@ -140,6 +142,7 @@ def show(
             seconds_per_circuit=opened.experiment.hardware.seconds_per_circuit,
             price_per_second=opened.experiment.hardware.price_per_second,
             quota_seconds=quota,
+            layers=layers_of(compiled.circuit, asked) if asked.injects_noise else None,
         )
     if as_json:
         patches = [patch.record() for patch in compiled.copies]

@@ -141,8 +141,9 @@ def evaluate(
     zne_amplifier: Annotated[
         str | None,
         typer.Option(
-            metavar="gate_folding|…_front|…_back",
-            help="Which gates are folded at --resilience 2 where a factor folds only some.",
+            metavar="gate_folding|…_front|…_back|pea",
+            help="Which gates are folded at --resilience 2 where a factor folds only some; pea amplifies noise that is "
+            "learned in a paid job of its own.",
             rich_help_panel=HARDWARE,
         ),
     ] = None,
@@ -156,6 +157,42 @@ def evaluate(
         bool | None,
         typer.Option(
             help="Gates of any angle, where the device has them; not with twirled gates, nor with --dd.",
+            rich_help_panel=HARDWARE,
+        ),
+    ] = None,
+    pec: Annotated[
+        bool | None,
+        typer.Option(
+            help="Cancel noise that is learned in a paid job of its own, at --resilience 0 or 1.",
+            rich_help_panel=HARDWARE,
+        ),
+    ] = None,
+    pec_overhead: Annotated[
+        float | None,
+        typer.Option(help="How many times its shots a circuit may take with --pec (10).", rich_help_panel=HARDWARE),
+    ] = None,
+    learn_randomizations: Annotated[
+        int | None,
+        typer.Option(
+            help="Randomizations of each circuit that learns noise, with --pec or pea (32).", rich_help_panel=HARDWARE
+        ),
+    ] = None,
+    learn_shots: Annotated[
+        int | None, typer.Option(help="Shots of each of those (128).", rich_help_panel=HARDWARE)
+    ] = None,
+    learn_depths: Annotated[
+        str | None,
+        typer.Option(
+            metavar="0/1/2/4/16/32",
+            help="How often, in pairs, a layer is repeated while its noise is learned.",
+            rich_help_panel=HARDWARE,
+        ),
+    ] = None,
+    noise_max_age: Annotated[
+        float | None,
+        typer.Option(
+            metavar="HOURS",
+            help="For how long noise that was learned is used before it is learned, and paid for, again (24).",
             rich_help_panel=HARDWARE,
         ),
     ] = None,
@@ -216,9 +253,15 @@ def evaluate(
         zne_amplifier=zne_amplifier,
         dd_schedule=dd_schedule,
         fractional=fractional,
+        pec=pec,
+        pec_overhead=pec_overhead,
+        learn_randomizations=learn_randomizations,
+        learn_shots=learn_shots,
+        learn_depths=learn_depths,
     )
     submission = SubmissionOptions(
-        yes, dry_run, detach, max_quantum_seconds, reference_chunk, repeat, price, dry_run_at_service
+        *(yes, dry_run, detach, max_quantum_seconds, reference_chunk, repeat, price, dry_run_at_service),
+        noise_max_age=noise_max_age,
     )
     from hybridq.cli.console import announce
     from hybridq.cli.tables import announce_positive, metrics_table

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from hybridq.errors import UserError
 
 if TYPE_CHECKING:
     from hybridq.config import Hardware
@@ -54,14 +57,18 @@ class SubmissionOptions:
     repeat: str | None = None
     price: float | None = None
     dry_run_at_service: bool = False
+    noise_max_age: float | None = None
 
     def completed(self, hardware: Hardware) -> SubmissionOptions:
         """With what was left open taken from the configuration."""
-        most, chunk = self.max_quantum_seconds, self.reference_chunk
+        most, chunk, age = self.max_quantum_seconds, self.reference_chunk, self.noise_max_age
+        if age is not None and not 0 < age < math.inf:
+            raise UserError(f"--noise-max-age {age:g}: hours, above 0")
         return replace(
             self,
             max_quantum_seconds=hardware.max_quantum_seconds if most is None else most,
             reference_chunk=hardware.reference_chunk if chunk is None else chunk,
+            noise_max_age=hardware.noise_max_age if age is None else age,
         )
 
     def given(self) -> list[str]:
@@ -74,6 +81,7 @@ class SubmissionOptions:
             "--reference-chunk": self.reference_chunk is not None,
             "--repeat": self.repeat is not None,
             "--price": self.price is not None,
+            "--noise-max-age": self.noise_max_age is not None,
         }
         return [flag for flag, is_given in flags.items() if is_given]
 

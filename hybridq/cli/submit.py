@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,8 @@ def evaluate_on_hardware(
         check_folder(folder)
     ledger = Ledger()
     task = load_submission(evaluation) if evaluation.submitted else None
+    if task is not None and submission.noise_max_age is not None:
+        task = replace(task, noise_max_age_hours=submission.noise_max_age)
     if submission.dry_run_at_service:
         _dry_run_at_service(evaluation, task, ledger, submission)
         return None
@@ -149,6 +152,7 @@ def _placed(evaluation: HardwarePlan, service: Service, ledger: Ledger, submissi
             service,
             reference_chunk=submission.reference_chunk,
             price_per_second=submission.price,
+            noise_max_age=submission.noise_max_age,
             ledger=ledger,
         )
     selection = evaluation.selection
@@ -222,7 +226,7 @@ def bring_to_end(
     With ``detach`` it returns when all is submitted, and without ``submit`` it sends nothing.
     """
     from backends.ibm.execution import Unfinished, execute
-    from hybridq.evaluation.hardware import finish
+    from hybridq.evaluation.hardware import finish, noise_record
 
     try:
         with Waiting(task.device) as waiting:
@@ -234,6 +238,13 @@ def bring_to_end(
     except KeyboardInterrupt:
         announce("interrupted: what is submitted goes on at IBM, and the same command goes on where this one was")
         raise typer.Exit(INTERRUPTED) from None
+    if result.noise is not None:
+        about = noise_record(task, result.noise)
+        if about["left"]:
+            announce(
+                f"{about['left']:.0%} of the learned noise is not cancelled: all of it takes {about['overhead']:,.1f} "
+                f"times the shots, and pec_overhead allows {task.options.most_overhead:g}"
+            )
     for job in result.others:
         if job.state == "surplus":
             cost = "not counted yet" if job.charged_seconds is None else f"{job.charged_seconds:,.1f} quantum s charged"

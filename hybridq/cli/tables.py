@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -119,7 +119,10 @@ def plan_table(title: str, plan: Plan, patches: Sequence[Patch], images: str) ->
     table.add_row("copies of the circuit", f"{plan.copies}{on_all}")
     table.add_row("expected error of ⟨Z⟩", f"{expected} by the calibration, unmitigated")
     table.add_row("parameter sets", f"{plan.sets:,} at {plan.shots:,} shots")
-    table.add_row("jobs", f"{plan.jobs:,} of one PUB{repeated}")
+    learns = "" if plan.learning is None else ", the first of which learns layer noise"
+    table.add_row("jobs", f"{plan.jobs:,} of one PUB{repeated}{learns}")
+    for name, text in _noise_rows(plan):
+        table.add_row(name, text)
     table.add_row("circuits, executions", f"{plan.circuits:,}, {plan.executions:,}")
     table.add_row("transfer", f"{_megabytes(plan.upload_bytes)} up, {_megabytes(plan.download_bytes)} down")
     table.add_row("quantum time", f"{_seconds(plan.quantum_seconds)}, estimated by IBM's formula", style="bold")
@@ -140,6 +143,20 @@ def plan_table(title: str, plan: Plan, patches: Sequence[Patch], images: str) ->
     if plan.charged is not None:
         table.add_row("so far", plan.charged.sentence)
     console.print(table)
+
+
+def _noise_rows(plan: Plan) -> Iterator[tuple[str, str]]:
+    """What a plan says of noise that is learned; nothing where none is."""
+    if plan.learning is not None:
+        learning = plan.learning
+        seconds = f"{_seconds(learning.seconds)} by the formula, {_seconds(learning.quick_seconds)} by the rule"
+        yield "learning noise", f"of {learning.layers} layers: {learning.executions:,} executions, {seconds}"
+    if plan.noise is not None:
+        yield "layer noise", f"learned {plan.noise.age_hours:,.1f} hours ago by job {plan.noise.job_id}, used again"
+    if plan.workload.options.pec:
+        most = plan.workload.options.most_overhead
+        known = "the learned noise takes" if plan.noise is not None else "it depends on the noise; estimated with"
+        yield "shots of PEC", f"at most {most:g} times those asked for; {known} {plan.workload.overhead:,.2f}"
 
 
 def patches_table(patches: Sequence[Patch]) -> None:

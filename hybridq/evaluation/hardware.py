@@ -21,7 +21,9 @@ from backends.errors import BackendError
 from backends.hardware_options import HardwareOptions
 from backends.ibm.arrangement import Collected
 from backends.ibm.client import Service
+from backends.ibm.layers import LayerNoise
 from backends.ibm.ledger import PENDING, Ledger
+from backends.ibm.noise_store import NoiseStore
 from backends.ibm.plan import charges_of
 from backends.ibm.prepare import Prepared, collect, make_task
 from backends.ibm.prepare import prepare as prepare_task
@@ -35,9 +37,11 @@ from hybridq.results.selection import ImageChoice, Selection, choose
 from hybridq.run_folder import RunFolder, open_run
 from hybridq.typing import FloatArray, Progress
 
-NOT_IN_THE_NAME = ("reference_chunk", "max_quantum_seconds", "price_per_second", "seconds_per_circuit")
+NOT_IN_THE_NAME = (
+    *("reference_chunk", "max_quantum_seconds", "price_per_second", "seconds_per_circuit", "noise_max_age"),
+)
 """Settings of the section ``hardware`` that results do not depend on."""
-LEFT_OUT = {("copies", "auto"), ("dd", "none"), ("references", "auto"), ("fractional", "off")}
+LEFT_OUT = {("copies", "auto"), ("dd", "none"), ("references", "auto"), ("fractional", "off"), ("pec", "off")}
 """Settings that a name does not spell out."""
 
 INPUTS = "inputs.npz"
@@ -160,9 +164,12 @@ def place(
     *,
     reference_chunk: bool | None = None,
     price_per_second: float | None = None,
+    noise_max_age: float | None = None,
     ledger: Ledger | None = None,
 ) -> Prepared:
     """Place copies of the circuit on the device, arrange the images on them, and plan the jobs; nothing is sent.
+
+    Layer noise that is kept beside the ledger and not older than ``noise_max_age`` hours is used again.
 
     Raises :class:`BackendError` as :func:`backends.ibm.plan.prepare`.
     """
@@ -179,6 +186,8 @@ def place(
         seconds_per_circuit=hardware.seconds_per_circuit,
         price_per_second=hardware.price_per_second if price_per_second is None else price_per_second,
         charged=lambda instance: None if ledger is None else charges_of(ledger, instance),
+        store=None if ledger is None else NoiseStore.beside(ledger.path),
+        noise_max_age_hours=hardware.noise_max_age if noise_max_age is None else noise_max_age,
     )
 
 
@@ -269,7 +278,7 @@ def status_of(task: Submission, ledger: Ledger) -> SubmissionStatus:
     """How far a task is."""
     latest = ledger.latest(task.key)
     states = {chunk: row.state for chunk, row in latest.items()}
-    unsent = [c for c in range(len(task.chunks)) if states.get(c) not in {"done", *PENDING}]
+    unsent = [c for c in task.needed(states) if states.get(c) not in {"done", *PENDING}]
     sent = [row for row in ledger.jobs(task.key) if row.job_id is not None]
     noted = ledger.evaluation(task.key)
     return SubmissionStatus(
@@ -362,6 +371,7 @@ def _record(
                 for copy, patch in enumerate(whole["copies"])
             ],
             "drift": None if result.drift is None else drift_record(result.drift),
+            **({} if result.noise is None else {"layer_noise": noise_record(task, result.noise)}),
             "raw": str(Path("hardware") / evaluation.task_folder.name),
         },
     }
@@ -380,6 +390,24 @@ def drift_record(drift: Drift) -> dict[str, float]:
         "rms": float(np.sqrt((moved**2).mean())),
         "shot_noise": float(np.sqrt(variance.mean())),
         "in_errors": float(np.sqrt((moved**2 / np.maximum(variance, 1e-12)).mean())),
+    }
+
+
+def noise_record(task: Submission, noise: LayerNoise) -> dict[str, Any]:
+    """What is known of the noise that values are mitigated with: where it is from, and how much of it PEC leaves.
+
+    ``left`` is the share of the learned rates that is not cancelled, since cancelling all of it takes ``overhead``
+    times the shots and no more than ``pec_overhead`` were allowed; None with PEA.
+    """
+    overhead, allowed = noise.overhead(task.layers.uses), task.options.most_overhead
+    left = max(0.0, 1 - np.log(allowed) / np.log(overhead)) if overhead > 1 else 0.0
+    return {
+        "job_id": noise.job_id,
+        "learned": noise.learned,
+        "reused": task.noise is not None,
+        "layers": len(noise.layers),
+        "overhead": round(overhead, 6),
+        "left": round(float(left), 6) if task.options.pec else None,
     }
 
 

@@ -12,9 +12,11 @@ from qiskit_ibm_runtime.executor_estimator.finalize_options import finalize_esti
 
 from backends.errors import BackendError
 from backends.hardware_options import HardwareOptions
-from backends.ibm.client import estimator_options
+from backends.ibm.their_options import estimator_options, learner_options
 from backends.ibm.waits import Waits
 from backends.names import parse_name
+
+PEA = {"resilience": 2, "zne_amplifier": "pea"}
 
 
 def finalized(**options: Any) -> dict[str, Any]:
@@ -75,6 +77,30 @@ def test_what_is_not_said_is_what_the_level_does(
     assert (options.twirls > 1) == (gates or measure)
 
 
+def test_the_estimator_is_told_to_cancel_or_amplify_noise_and_twirls_for_it() -> None:
+    cancelled = finalized(pec=True, resilience=0, pec_overhead=3.0)
+    assert cancelled["resilience"]["pec_mitigation"] is True
+    assert cancelled["resilience"]["pec"] == {"max_overhead": 3.0, "noise_gain": "auto"}
+    amplified = finalized(**PEA)
+    assert amplified["resilience"]["zne"]["amplifier"] == "pea"
+    for theirs, options in ((cancelled, HardwareOptions(pec=True, resilience=0)), (amplified, HardwareOptions(**PEA))):
+        assert theirs["twirling"]["enable_gates"] is options.twirls_gates is True
+        assert theirs["twirling"]["enable_measure"] is True
+        assert theirs["twirling"]["num_randomizations"] == options.twirls == 32
+
+
+def test_the_noise_learner_is_told_how_to_learn() -> None:
+    options = HardwareOptions(pec=True, learn_randomizations=4, learn_shots=16, learn_depths=(0, 2), rep_delay_us=50)
+    theirs = learner_options(options, ["tag"], 77).model_dump()
+    assert (theirs["num_randomizations"], theirs["shots_per_randomization"]) == (4, 16)
+    assert (theirs["layer_pair_depths"], theirs["max_execution_time"]) == ([0, 2], 77)
+    assert theirs["execution"]["rep_delay"] == pytest.approx(50e-6)
+    assert theirs["environment"]["job_tags"] == ["tag"]
+    usual = learner_options(HardwareOptions(pec=True), ["tag"], 77).model_dump()
+    assert (usual["num_randomizations"], usual["shots_per_randomization"]) == (32, 128)
+    assert usual["layer_pair_depths"] == [0, 1, 2, 4, 16, 32]
+
+
 def test_options_of_one_job_do_not_leak_into_the_next() -> None:
     finalized(dynamical_decoupling="XX", twirl_gates=True)
     theirs = finalized(resilience=0)
@@ -114,7 +140,22 @@ def test_a_precision_is_met_by_the_fewest_shots_that_fill_all_twirls(precision: 
         ({"zne_factors": (1.0, 2.0)}, "zne_factors: nothing is extrapolated at resilience 1; only at 2"),
         ({"zne_extrapolator": ("linear",), "resilience": 0}, "zne_extrapolator: nothing is extrapolated"),
         ({"zne_amplifier": "gate_folding_back"}, "zne_amplifier: nothing is extrapolated at resilience 1"),
-        ({"zne_amplifier": "pea", "resilience": 2}, "zne_amplifier = 'pea'; gate_folding"),
+        ({"zne_amplifier": "fold", "resilience": 2}, "zne_amplifier = 'fold'; gate_folding"),
+        ({"zne_amplifier": "pea"}, "zne_amplifier: nothing is extrapolated at resilience 1"),
+        ({"pec": True, "resilience": 2}, "pec: at resilience 2 noise is extrapolated, which excludes cancelling it"),
+        ({"pec": True, "twirl_gates": False}, "pec needs twirled gates and measurements; leave twirl_gates out"),
+        ({"pec": True, "resilience": 0, "twirl_measure": False}, "pec needs twirled gates and measurements"),
+        ({**PEA, "twirl_gates": False}, "zne_amplifier = pea needs twirled gates and measurements"),
+        ({"pec": True, "fractional": True}, "pec needs twirled gates, and fractional gates cannot be twirled"),
+        ({**PEA, "dynamical_decoupling": "XX"}, "pea and dynamical decoupling (XX) are not offered together"),
+        ({"pec": True, "shots": 100}, "a multiple of 32, such as 96"),
+        ({"pec_overhead": 2.0}, "pec_overhead = 2: noise is not cancelled; only with pec"),
+        ({"pec": True, "pec_overhead": 0.5}, "pec_overhead = 0.5; at least 1"),
+        ({"learn_shots": 64}, "learn_shots: no noise is learned; only with pec or zne_amplifier = pea"),
+        ({"pec": True, "learn_randomizations": 0}, "learn_randomizations = 0; at least 1"),
+        ({**PEA, "learn_depths": (4,)}, "learn_depths = 4; at least two different whole numbers"),
+        ({**PEA, "learn_depths": (4, 4)}, "learn_depths = 4/4; at least two different whole numbers"),
+        ({"zne_amplifier": "pea", "resilience": 2, "fractional": True}, "fractional gates cannot be twirled"),
         ({"zne_factors": (1.0,), "resilience": 2}, "zne_factors = 1; at least two different numbers of at least 1"),
         ({"zne_factors": (0.5, 2.0), "resilience": 2}, "zne_factors = 0.5/2; at least two different"),
         ({"zne_factors": (2.0, 2.0), "resilience": 2}, "zne_factors = 2/2; at least two different"),
@@ -150,6 +191,17 @@ def test_a_name_has_lists_with_slashes() -> None:
     )
 
 
+def test_a_name_says_how_noise_is_learned_and_cancelled() -> None:
+    name = "ibm_boston:pec=on,pec_overhead=2.5,learn_randomizations=8,learn_shots=64,learn_depths=0/2/8"
+    parsed = parse_name(name)
+    assert parsed.canonical == name
+    assert parsed.options == HardwareOptions(
+        pec=True, pec_overhead=2.5, learn_randomizations=8, learn_shots=64, learn_depths=(0, 2, 8)
+    )
+    assert HardwareOptions(**json.loads(json.dumps(parsed.options.as_dict()))) == parsed.options
+    assert parse_name("ibm_boston:resilience=2,zne_amplifier=pea").options == HardwareOptions(**PEA)
+
+
 def test_a_backends_name_carries_them() -> None:
     parsed = parse_name("ibm_torino:copies=16,dd=XY4,mitigation=off,twirl_measure=off,twirl_gates=on,shots=64")
     assert parsed.canonical == ("ibm_torino:shots=64,dd=XY4,twirl_gates=on,twirl_measure=off,mitigation=off,copies=16")
@@ -170,6 +222,9 @@ def test_a_backends_name_carries_them() -> None:
         ("ibm_torino:zne_factors=1/2", "zne_factors: nothing is extrapolated at resilience 1"),
         ("ibm_torino:dd=XX,dd_schedule=late", "dd_schedule = late; alap or asap"),
         ("ibm_torino:rep_delay=0.00025", "rep_delay = 0.00025 is in microseconds; 250 would be 0.00025 seconds"),
+        ("ibm_torino:pec=yes", "pec = yes; on or off"),
+        ("ibm_torino:pec=on,pec_overhead=0.5", "pec_overhead = 0.5; at least 1"),
+        ("ibm_torino:pec=on,learn_depths=0/x", "learn_depths = 'x' is not a whole number"),
         ("ibm_torino:precision=2", "precision = 2; above 0 and at most 1"),
         ("ibm_torino:precision=0.1,shots=64", "shots and precision say the same"),
         ("ibm_torino:twirl_measure=off", "mitigation of readout error needs twirled measurements"),

@@ -208,7 +208,7 @@ def _probabilities(
         if device is None:
             ready[k].append(item.operation, local)
             continue
-        channel = _channel(device, item.operation.name, tuple(where))
+        channel = gate_channel(device, item.operation.name, tuple(where))
         if item.operation.params:
             ready[k].append(item.operation, local)
         if channel is not None:
@@ -241,7 +241,7 @@ def _probabilities(
 _channels: dict[tuple[str, str, tuple[int, ...]], np.ndarray | None] = {}
 
 
-def _channel(device: Device, name: str, qubits: tuple[int, ...]) -> np.ndarray | None:
+def gate_channel(device: Device, name: str, qubits: tuple[int, ...]) -> np.ndarray | None:
     """Superoperator of a gate with its error, or of the error alone of a gate with an angle (which is 1 at angle 0).
 
     None where there is no such error. Raises ``ValueError`` where the device has no such gate.

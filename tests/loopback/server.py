@@ -25,6 +25,7 @@ from loopback.faults import Fault, Faults, RefusedError
 from loopback.fractional import device_with_rx, with_rx
 from loopback.http import CRN, DIRECT, PREFIX, Request, handler_of
 from loopback.jobs import EXECUTION_SECONDS, JOB_SECONDS, PENDING, Batch, Job, Store, timestamp
+from loopback.learning import learn_noise, learning_size
 
 TIME_LIMIT_CODE = 1305
 SETTINGS = frozenset(
@@ -241,7 +242,7 @@ class Loopback:
         with self._changed:
             if body.get("backend") not in {*self.devices, *self.mocks}:
                 raise RefusedError(404, f"Backend {body.get('backend')} not found.", 1216)
-            if body.get("program_id") != "executor":
+            if body.get("program_id") not in {"executor", "noise-learner"}:
                 raise RefusedError(404, f"Program {body.get('program_id')} not found.", 1283)
             if self.quota_reached and self.over_quota == "refuse":
                 raise RefusedError(403, "This instance has met its usage limit.", 4317, kind="quota")
@@ -256,6 +257,7 @@ class Loopback:
                 body["backend"],
                 list(body.get("tags", [])),
                 body["params"],
+                program=body["program_id"],
                 session_id=batch,
                 limit_seconds=body.get("cost"),
                 private=bool(body.get("private")),
@@ -359,7 +361,8 @@ class Loopback:
             mock = job.backend in self.mocks
             name = self.mocks.get(job.backend, job.backend)
             device = device_with_rx(self.devices[name], self.calibrations[name])
-            done = run_program(job.params, device, "counterfeit" if mock else self.execution, seed)
+            run = learn_noise if job.program == "noise-learner" else run_program
+            done = run(job.params, device, "counterfeit" if mock else self.execution, seed)
             job.circuits, job.executions, job.result = done.circuits, done.executions, done.result
             job.state = "Completed"
         except Exception as error:
@@ -584,6 +587,8 @@ def client_environment(
 
 def circuits_and_executions(params: dict[str, Any]) -> tuple[int, int]:
     """Circuits and executions of a job, from its parameters alone."""
+    if "instructions" in params:
+        return learning_size(params)
     program = params.get("quantum_program", {})
     circuits = 0
     for item in program.get("items", []):
