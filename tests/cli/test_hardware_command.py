@@ -499,3 +499,32 @@ def test_of_two_processes_at_once_one_submits(run: Path, tmp_path: Path) -> None
         codes = sorted(process.returncode for process in processes)
         assert codes in ([0, 0], [0, 2]), outs
         assert len(service.log()["jobs"]) == 1
+
+
+def test_noise_is_learned_once_and_used_again_and_what_pec_leaves_is_said(
+    run: Path, server: Loopback, hybridq: Command
+) -> None:
+    learned = ("--pec", "--learn-shots", 8, "--learn-randomizations", 2, "--learn-depths", "0/1")
+    command = ("evaluate", run, "--backend", "ibm_torino:copies=1,shots=64", *learned, "--limit", 2)
+    shown = " ".join(hybridq(*command, "--dry-run").out.split())
+    for part in ("2 of one PUB, the first of which learns layer noise", "learning noise of ", "at most 10 times those"):
+        assert part in shown
+    assert "of them to learn noise" in hybridq.refused(*command, "--max-quantum-seconds", 3, "--yes")
+    assert hybridq(*command, "--yes").code == 0
+    about = record_of(the_evaluation(run))["hardware"]["layer_noise"]  # type: ignore[index]
+    assert [job.program for job in server.jobs.values()] == ["noise-learner", "executor"]
+    assert (about["job_id"], about["reused"], about["left"]) == (next(iter(server.jobs)), False, 0.0)
+    listed = json.loads(hybridq("jobs", "list", "--json").out)
+    assert [(row["chunk"], row["chunks"], row["state"]) for row in listed] == [(1, 2, "done"), (2, 2, "done")]
+    assert listed[0]["charged_seconds"] == pytest.approx(next(iter(server.jobs.values())).charged_seconds)
+
+    weak = (*command, "--pec-overhead", 1.01)
+    assert "used again" in hybridq(*weak, "--dry-run").out
+    assert "learns layer noise" in hybridq(*weak, "--noise-max-age", 1e-9, "--dry-run").out
+    assert "of the learned noise is not cancelled" in " ".join(hybridq(*weak, "--yes").out.split())
+    assert [job.program for job in server.jobs.values()] == ["noise-learner", "executor", "executor"]
+    assert "--noise-max-age 0: hours, above 0" in hybridq.refused(*command, "--noise-max-age", 0, "--yes")
+    assert "excludes cancelling it" in hybridq.refused(*command, "--resilience", 2, "--yes")
+    assert "--noise-max-age is for IBM hardware" in hybridq.refused(
+        "evaluate", run, "--backend", "aer", "--noise-max-age", 3
+    )
