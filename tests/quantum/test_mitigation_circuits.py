@@ -27,7 +27,7 @@ from backends.mitigation.twirling import twirled
 from backends.noise import Noise
 from hybridq.quantum.circuits import CircuitSpec
 from hybridq.quantum.engine import compile_noisy, compile_program
-from hybridq.studies.mitigation.shots import distribution, read_jointly, sample
+from hybridq.quantum.joint_shots import bit_probabilities, products_of, sampled
 
 DEVICES = ("fake_torino", "fake_brisbane", "fake_manila", "noise:depolarizing_2q=0.02,readout=0.03,t1_us=80,t2_us=60")
 """With CZ, ECR and CX."""
@@ -190,11 +190,15 @@ def test_a_readout_that_tells_nothing_is_refused() -> None:
         Readout(np.array([0.9, 0.1]), np.array([-0.9, 0.2])).correct(np.zeros((1, 2)))
 
 
+def jointly(compiled: SimulatedCircuit) -> SimulatedCircuit:
+    return replace(compiled, observables=products_of(compiled.observables), runs=())
+
+
 def test_the_distribution_of_the_bits_read_is_aers() -> None:
     """Aer's probabilities of the measured circuit under the noise, each qubit's confusion applied."""
     compiled = compiled_on("fake_manila")
     inputs, weights = some_angles(compiled, 2)
-    found = distribution(exact(read_jointly(compiled), inputs, weights))
+    found = bit_probabilities(exact(jointly(compiled), inputs, weights))
     simulator = AerSimulator(method="density_matrix", max_parallel_threads=1)
     rows = compiled.program.bind(inputs, weights)
     places = [int(np.argmax(o.paulis.z[0])) for o in compiled.observables]
@@ -215,9 +219,9 @@ def test_sampled_values_scatter_about_the_exact_ones_as_shots_do() -> None:
     compiled = compiled_on("fake_manila")
     inputs, weights = some_angles(compiled, 2)
     z = exact(compiled, inputs, weights)
-    probabilities = distribution(exact(read_jointly(compiled), inputs, weights))
+    probabilities = bit_probabilities(exact(jointly(compiled), inputs, weights))
     random = np.random.default_rng(0)
-    drawn = np.stack([sample(probabilities, 50, random) for _ in range(4000)])
+    drawn = np.stack([sampled(probabilities, 50, random) for _ in range(4000)])
     spread = np.sqrt((1 - z**2) / 50)
     assert np.all(np.abs(drawn.mean(axis=0) - z) < 5 * spread / np.sqrt(4000))
     assert np.allclose(drawn.std(axis=0), spread, rtol=0.06)

@@ -14,8 +14,8 @@ from backends.mitigation.folding import folded
 from backends.mitigation.readout import Readout, calibrated, preparation
 from backends.mitigation.twirling import twirled
 from hybridq.quantum.engine import compile_noisy
+from hybridq.quantum.joint_shots import bit_probabilities, products_of, sampled
 from hybridq.studies.mitigation.methods import ReadoutFrom, Version
-from hybridq.studies.mitigation.shots import distribution, read_jointly, sample
 from hybridq.typing import FloatArray
 
 Kept = Callable[[str, Callable[[], FloatArray]], FloatArray]
@@ -84,10 +84,12 @@ class SimulatedDevice:
 
     def _values(self, circuit: SimulatedCircuit, angles: FloatArray, weights: FloatArray) -> FloatArray:
         """⟨Z⟩ of every qubit, or with shots the probabilities of all bit strings."""
-        exact = compile_noisy(circuit if self.shots is None else read_jointly(circuit))
+        if self.shots is not None:  # the exact engine reads the products; nothing is prepared for Aer to run
+            circuit = replace(circuit, observables=products_of(circuit.observables), runs=())
+        exact = compile_noisy(circuit)
         with torch.inference_mode():
             values = exact(torch.from_numpy(angles), torch.from_numpy(weights)).numpy()
-        return values if self.shots is None else distribution(values)
+        return values if self.shots is None else bit_probabilities(values)
 
     def show(self, random: np.random.Generator) -> Shown:
         """One experiment with shots drawn anew; without shots all are the same."""
@@ -103,4 +105,4 @@ class SimulatedDevice:
         )
 
     def _read(self, exact: FloatArray, times: int, random: np.random.Generator) -> FloatArray:
-        return exact if self.shots is None else sample(exact, times * self.shots, random)
+        return exact if self.shots is None else sampled(exact, times * self.shots, random)

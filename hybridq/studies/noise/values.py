@@ -1,19 +1,15 @@
 """⟨Z⟩ of every image under the noise of a cell: exact, or from shots drawn from the exact distribution.
 
-All qubits are read in one circuit. The exact expectation values of all products of Z give the probability of every bit
-string, readout error included, and shots are drawn from these: what a simulator that runs every circuit gives, at a
-thousandth of its cost and with exact and sampled values of one calibration in agreement.
+Shots cost a thousandth of a simulator that runs every circuit, see :mod:`hybridq.quantum.joint_shots`.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 import torch
-from qiskit.quantum_info import SparsePauliOp
 
 from backends import open_backend
 from backends.contract import CircuitProgram, FloatArray
@@ -21,6 +17,7 @@ from hybridq.errors import UserError
 from hybridq.quantum.engine import compile_program
 from hybridq.quantum.engine.noisy.program import MAX_QUBITS
 from hybridq.quantum.engine_choice import run_exactly
+from hybridq.quantum.joint_shots import bit_probabilities, products_of, sampled
 from hybridq.studies.noise.cells import Cell
 
 
@@ -50,12 +47,12 @@ class NoisyValues:
         if cell.shots is None:
             return self._exact(self._program, cell.exact_backend)
         if self._joint is None or self._joint[0] != cell.exact_backend:
-            products = replace(self._program, observables=z_products(self._program.circuit.num_qubits))
+            products = replace(self._program, observables=products_of(self._program.observables))
             values, record = self._exact(products, cell.exact_backend)
-            self._joint = (cell.exact_backend, bit_string_probabilities(values), record)
+            self._joint = (cell.exact_backend, bit_probabilities(values), record)
         _, probabilities, record = self._joint
         random = np.random.default_rng([self._seed, cell.shots, cell.draw or 0])
-        return sampled_values(probabilities, cell.shots, random), record
+        return sampled(probabilities, cell.shots, random), record
 
     def _exact(self, program: CircuitProgram, name: str) -> tuple[FloatArray, dict[str, Any]]:
         backend = open_backend(name)
@@ -66,33 +63,3 @@ class NoisyValues:
         with torch.inference_mode():
             inputs, weights = torch.from_numpy(self._inputs), torch.from_numpy(self._weights)
             return compile_program(program)(inputs, weights).numpy(), dict(compiled.record)
-
-
-def z_products(qubits: int) -> tuple[SparsePauliOp, ...]:
-    """The products of Z on every set of qubits but the empty one; that on qubits i, j, … has index 2^i + 2^j … − 1."""
-    sets = [chosen for size in range(1, qubits + 1) for chosen in combinations(range(qubits), size)]
-    sets.sort(key=lambda chosen: sum(1 << qubit for qubit in chosen))
-    return tuple(SparsePauliOp.from_sparse_list([("Z" * len(chosen), chosen, 1.0)], qubits) for chosen in sets)
-
-
-def bit_string_probabilities(products: FloatArray) -> FloatArray:
-    """(N, 2**Q) from the expectation values (N, 2**Q − 1) of :func:`z_products`; bit i of a column is qubit i's."""
-    values = np.concatenate([np.ones((len(products), 1)), products], axis=1)
-    probabilities = values @ _signs(values.shape[1]) / values.shape[1]
-    probabilities = np.clip(probabilities, 0, None)  # rounding
-    return probabilities / probabilities.sum(axis=1, keepdims=True)
-
-
-def sampled_values(probabilities: FloatArray, shots: int, random: np.random.Generator) -> FloatArray:
-    """⟨Z⟩ of every qubit (N, Q) from that many bit strings drawn with ``probabilities`` (N, 2**Q)."""
-    counts = random.multinomial(shots, probabilities)
-    single = [1 << qubit for qubit in range(probabilities.shape[1].bit_length() - 1)]
-    return counts @ _signs(probabilities.shape[1])[:, single] / shots
-
-
-def _signs(size: int) -> FloatArray:
-    """(-1)^(number of bits that row and column share), (size, size)."""
-    signs: FloatArray = np.ones((1, 1))
-    while len(signs) < size:
-        signs = np.kron(np.array([[1.0, 1.0], [1.0, -1.0]]), signs)
-    return signs

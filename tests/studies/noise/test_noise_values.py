@@ -9,9 +9,10 @@ from qiskit.quantum_info import Statevector
 from backends import open_backend
 from hybridq.errors import UserError
 from hybridq.quantum.circuits import CircuitSpec
+from hybridq.quantum.joint_shots import bit_probabilities, products_of, sampled
 from hybridq.studies.noise.cells import Cell
 from hybridq.studies.noise.config import SOURCES
-from hybridq.studies.noise.values import NoisyValues, bit_string_probabilities, sampled_values, z_products
+from hybridq.studies.noise.values import NoisyValues
 
 SPEC = CircuitSpec(qubits=3, layers=2)
 
@@ -44,19 +45,21 @@ def test_products_of_z_give_the_probabilities_of_bit_strings() -> None:
         Statevector(program.circuit.assign_parameters(dict(zip(parameters, (*x, *weights), strict=True))))
         for x in inputs
     ]
-    products = [[state.expectation_value(operator).real for operator in z_products(3)] for state in states]
+    products = [
+        [state.expectation_value(operator).real for operator in products_of(program.observables)] for state in states
+    ]
     expected = [state.probabilities() for state in states]
-    np.testing.assert_allclose(bit_string_probabilities(np.array(products)), expected, atol=1e-12)
+    np.testing.assert_allclose(bit_probabilities(np.array(products)), expected, atol=1e-12)
 
 
 def test_sampled_values_are_means_of_the_bits_that_were_drawn() -> None:
     """A certain bit string 011: qubits 0 and 1 read 1, qubit 2 reads 0; and a fair coin on qubit 1."""
     certain = np.zeros((1, 8))
     certain[0, 0b011] = 1
-    np.testing.assert_array_equal(sampled_values(certain, 10, np.random.default_rng(0)), [[-1, -1, 1]])
+    np.testing.assert_array_equal(sampled(certain, 10, np.random.default_rng(0)), [[-1, -1, 1]])
     coin = np.zeros((2000, 4))
     coin[:, [0b00, 0b10]] = 0.5
-    drawn = sampled_values(coin, 64, np.random.default_rng(0))
+    drawn = sampled(coin, 64, np.random.default_rng(0))
     assert (drawn[:, 0] == 1).all()
     assert drawn[:, 1].std() == pytest.approx(1 / 8, rel=0.1)
 
