@@ -117,7 +117,7 @@ def show(
         from backends.ibm.layers import layers_of
         from backends.ibm.plan import make_plan
         from backends.ibm.prepare import copies_of
-        from hybridq.evaluation.hardware import complete_name
+        from hybridq.evaluation.hardware_plan import complete_name
         from hybridq.evaluation.inference import circuit_of
 
         _, colon, options = parsed.canonical.partition(":")

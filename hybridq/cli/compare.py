@@ -129,7 +129,7 @@ def companions(run: RunFolder, name: str) -> list[str]:
 
     if parse_name(name).kind != "ibm":
         return []
-    from hybridq.evaluation.hardware import complete_name
+    from hybridq.evaluation.hardware_plan import complete_name
 
     full = complete_name(run, name)
     assert full.options is not None

@@ -139,7 +139,7 @@ def _task_of(ledger: Ledger, evaluation: EvaluationRow) -> Submission | None:
 
     from backends.ibm.task import Submission
     from hybridq.cli.console import announce
-    from hybridq.evaluation.hardware import find_task_folder
+    from hybridq.evaluation.hardware_plan import find_task_folder
 
     noted = Path(evaluation.folder)
     folder = find_task_folder(noted)
@@ -167,7 +167,8 @@ def _collect(task: Submission, service: Service | None, ledger: Ledger, *, wait:
     """Bring one evaluation as far as it goes without sending; ``service`` is None where it has nothing at IBM."""
     from hybridq.cli.console import announce
     from hybridq.cli.submit import bring_to_end
-    from hybridq.evaluation.hardware import plan_of, status_of
+    from hybridq.evaluation.hardware import status_of
+    from hybridq.evaluation.hardware_plan import plan_of
 
     name = f"{task.key[:8]} ({task.backend})"
     ours = plan_of(task)

@@ -78,7 +78,7 @@ def _simulated(
 
 def _on_hardware(run: RunFolder, backend: str, split: str) -> Path:
     from hybridq.cli.console import bars
-    from hybridq.evaluation.hardware import complete_name
+    from hybridq.evaluation.hardware_plan import complete_name
     from hybridq.studies.mitigation.correct_saved import mitigate_saved
 
     with bars() as progress:

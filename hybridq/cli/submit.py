@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from backends.ibm.prepare import Prepared
     from backends.ibm.results import ExecutionResult
     from backends.ibm.task import Submission
-    from hybridq.evaluation.hardware import HardwarePlan
+    from hybridq.evaluation.hardware_plan import HardwarePlan
     from hybridq.results.selection import ImageChoice
     from hybridq.run_folder import RunFolder
 
@@ -36,7 +36,8 @@ def evaluate_on_hardware(
     with working("loading qiskit"):
         from backends.ibm.execution import take_over
         from backends.ibm.ledger import Ledger
-        from hybridq.evaluation.hardware import finish, load_submission, plan, status_of
+        from hybridq.evaluation.hardware import finish, load_submission, status_of
+        from hybridq.evaluation.hardware_plan import plan
     evaluation = plan(run, backend, choice, repeat=submission.repeat)
     submission = submission.completed(run.experiment.hardware)
     if evaluation.finished:
@@ -143,7 +144,8 @@ def _placed(evaluation: HardwarePlan, service: Service, ledger: Ledger, submissi
     """Place the circuit, show the plan, and refuse what is too much."""
     from backends.ibm.reconcile import refuse_jobs_elsewhere
     from hybridq.cli.tables import plan_table
-    from hybridq.evaluation.hardware import is_imitation, place
+    from hybridq.evaluation.hardware import place
+    from hybridq.evaluation.hardware_record import is_imitation
 
     refuse_jobs_elsewhere(service, evaluation.key, evaluation.task_folder)
     with working(f"placing the circuit on {evaluation.device}"):
@@ -226,7 +228,8 @@ def bring_to_end(
     With ``detach`` it returns when all is submitted, and without ``submit`` it sends nothing.
     """
     from backends.ibm.execution import Unfinished, execute
-    from hybridq.evaluation.hardware import finish, noise_record
+    from hybridq.evaluation.hardware import finish
+    from hybridq.evaluation.hardware_record import noise_record
 
     try:
         with Waiting(task.device) as waiting:

@@ -18,7 +18,8 @@ from backends.ibm.execution import execute
 from backends.ibm.ledger import Ledger
 from backends.ibm.results import ExecutionResult
 from hybridq.evaluation.evaluate import evaluate
-from hybridq.evaluation.hardware import HardwarePlan, finish, load_submission, plan, plan_of, status_of
+from hybridq.evaluation.hardware import finish, load_submission, status_of
+from hybridq.evaluation.hardware_plan import HardwarePlan, plan, plan_of
 from hybridq.evaluation.inference import Inference
 from hybridq.models.build import load_model
 from hybridq.results.evaluation import read_evaluations

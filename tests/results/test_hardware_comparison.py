@@ -12,7 +12,8 @@ import pytest
 from backends.ibm.results import Drift
 from hybridq.cli.compare import companions
 from hybridq.config import parse_experiment
-from hybridq.evaluation.hardware import complete_name, drift_record, is_imitation
+from hybridq.evaluation.hardware_plan import complete_name
+from hybridq.evaluation.hardware_record import drift_record, is_imitation
 from hybridq.results.comparison import Comparison, compare_evaluations, hardware_sentences
 from hybridq.results.device_error import signed_sqrt
 from hybridq.run_folder import create_run
