@@ -266,6 +266,11 @@ _OPTIONS: dict[Kind, dict[str, Callable[[str, str, str], Any]]] = {
 }
 
 
+def list_backends() -> list[str]:
+    """Return the names of simulated backends: noiseless, and the stored devices; asks no service."""
+    return [NOISELESS_BACKEND, *stored_devices()]
+
+
 def parse_name(name: str) -> BackendName:
     """Read a backend's name.
 

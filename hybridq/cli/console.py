@@ -14,19 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.status import Status as Spinner
 from rich.text import Text
 
 from hybridq.errors import UnusableFilesError, printable
+from hybridq.progress import Bars, bars_on
 
 if TYPE_CHECKING:
     from backends.ibm.execution import Status
@@ -43,33 +35,9 @@ class _Plain(Console):
 console = _Plain(highlight=False, soft_wrap=True)
 
 
-class Bars:
-    """Progress bars by what is being done: ``bars(what, done, total)``."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._tasks: dict[str, TaskID] = {}
-
-    def __call__(self, what: str, done: int, total: int) -> None:
-        if what not in self._tasks:
-            self._tasks[what] = self._progress.add_task(what, total=total)
-        self._progress.update(self._tasks[what], completed=done)
-        if done >= total:
-            self._progress.stop_task(self._tasks[what])
-
-
-@contextmanager
-def bars() -> Iterator[Bars]:
+def bars() -> AbstractContextManager[Bars]:
     """Bars on a terminal; nothing where the output goes to a file."""
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        yield Bars(progress)
+    return bars_on(console, shown=console.is_terminal)
 
 
 def working(what: str) -> AbstractContextManager[object]:

@@ -10,10 +10,10 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from hybridq.cli.console import Bars
     from hybridq.config import Data
     from hybridq.data.audit import Audit, Finding, Inspected, Loaded
     from hybridq.data.manifest import Manifest
+    from hybridq.progress import Bars
 
 Source = Annotated[str, typer.Argument(metavar="SOURCE", help="A source, such as padsd or folder:path=images.")]
 Splits = Annotated[Path | None, typer.Option(help="A split manifest (CSV) in place of the source's splits.")]

@@ -31,6 +31,7 @@ def model(name: str, *, circuit: bool = True) -> Callable[[Builder], Builder]:
 
 
 def model_names() -> list[str]:
+    """Return the names of the registered models, in order."""
     return sorted(_MODELS)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,18 +13,21 @@ from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from hybridq.errors import UserError
 from hybridq.files import make_folder, read_json, write_json, writing
 from hybridq.results.selection import Selection
 from hybridq.statistics.intervals import EvaluatedMetrics
-from hybridq.statistics.scored import Scored
+from hybridq.statistics.scored import Scored, scored_of
 from hybridq.statistics.tasks import Task, task_named
 from hybridq.typing import FloatArray, IntArray
 
 FILES = ("predictions.csv", "expectations.npz", "record.json", "metrics.json")
 KINDS = ("noiseless", "sampled", "noise model", "simulated device", "hardware")
 """From ideal to real: the order in which backends are shown."""
+ELSEWHERE = "elsewhere"
+"""Kind of what a network says that was trained elsewhere."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +51,47 @@ class Evaluation:
     values: FloatArray
     """⟨Z⟩ of every qubit, (N, Q), in [-1, 1]"""
     standard_errors: FloatArray
+
+    @classmethod
+    def from_arrays(
+        cls,
+        name: str,
+        truth: ArrayLike,
+        probabilities: ArrayLike,
+        *,
+        ids: Sequence[str] | None = None,
+        groups: Sequence[str] | None = None,
+        task: str | None = None,
+        classes: Sequence[str] | None = None,
+        seed: int = 0,
+    ) -> Evaluation:
+        """Make one of a network that was trained elsewhere, for the same tables and comparisons.
+
+        Args:
+            name: stands in the place of the backend's name.
+            truth, probabilities, groups, task, classes, seed: as for :func:`hybridq.results.scores.score`.
+            ids: names of the images, which a comparison matches; default: their numbers.
+        """
+        scored, known = scored_of(truth, probabilities, groups=groups, task=task, classes=classes, seed=seed)
+        number = len(scored.probabilities)
+        names = tuple(map(str, range(number))) if ids is None else tuple(str(each) for each in ids)
+        if len(set(names)) != number:
+            raise UserError(f"ids: {len(set(names))} different names for {number} images")
+        decide, nothing = task_named(known), np.zeros((number, 0))
+        return cls(
+            folder=Path(),
+            record={"backend": name, "kind": ELSEWHERE, "simulated": False, "task": known, "split": "evaluated"}
+            | {"selection": "all"},
+            metrics=decide.evaluate(scored),
+            ids=names,
+            groups=scored.groups,
+            labels=scored.truth,
+            predicted=decide.decide(scored.probabilities),
+            probabilities=scored.probabilities,
+            angles=nothing,
+            values=nothing,
+            standard_errors=nothing,
+        )
 
     @property
     def backend(self) -> str:
@@ -80,6 +124,21 @@ class Evaluation:
     def kind(self) -> str:
         return str(self.record["kind"])
 
+    @property
+    def predictions(self) -> pd.DataFrame:
+        """One row per image: id, group, what is true, what was decided, and a probability per class or label."""
+        groups = ("",) * len(self.ids) if self.groups is None else self.groups
+        rows = pd.DataFrame({"id": self.ids, "group": groups})
+        if self.labels.ndim == 1:
+            rows["label"] = self.labels
+        else:
+            rows = rows.join(pd.DataFrame(self.labels, columns=[f"true_{k}" for k in range(self.labels.shape[1])]))
+        return self.task.predictions(rows, self.probabilities)
+
+    def table(self) -> pd.DataFrame:
+        """Return one row per metric: value and 95 % interval."""
+        return metrics_table(self.metrics)
+
     def scored(self, seed: int) -> Scored:
         """Return what is true and what was said, for statistics; ``seed``, the run's, decides the resamples."""
         return Scored(
@@ -90,6 +149,12 @@ class Evaluation:
         """The rows that hold the samples ``ids``, in that order."""
         row = {name: i for i, name in enumerate(self.ids)}
         return np.array([row[name] for name in ids], dtype=np.int64)
+
+
+def metrics_table(metrics: EvaluatedMetrics) -> pd.DataFrame:
+    """Return metrics with intervals as a table: value, low, high and how the interval was made, by metric."""
+    table = pd.DataFrame.from_dict(metrics["metrics"], orient="index")
+    return table.rename_axis("metric")
 
 
 def sampling(record: dict[str, Any]) -> str:

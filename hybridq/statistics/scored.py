@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from hybridq.errors import UserError
 from hybridq.statistics.bootstrap import group_codes
 from hybridq.typing import FloatArray, IntArray
 
@@ -48,3 +50,47 @@ def _as_objects(names: tuple[str, ...]) -> NDArray:
     array: NDArray = np.empty(len(names), dtype=object)
     array[:] = names
     return array
+
+
+def scored_of(
+    truth: ArrayLike,
+    probabilities: ArrayLike,
+    *,
+    groups: Sequence[str] | None = None,
+    task: str | None = None,
+    classes: Sequence[str] | None = None,
+    split: str = "evaluated",
+    seed: int = 0,
+) -> tuple[Scored, str]:
+    """Check arrays; return what is scored, and the task, by the shapes unless it is given.
+
+    ``truth`` are classes from 0, (N,), or labels 0 and 1, (N, C); ``probabilities`` (N, C), or (N,) of class 1 of two.
+    Raises :class:`UserError` for shapes that do not fit and for values that are no probabilities.
+    """
+    found, said = np.asarray(truth), np.asarray(probabilities, dtype=np.float64)
+    if said.ndim == 1:
+        said = np.stack([1 - said, said], axis=1)
+    if said.ndim != 2 or found.ndim not in (1, 2) or len(found) != len(said) or not len(said):
+        raise UserError(
+            f"truth has shape {found.shape} and probabilities {np.shape(probabilities)}; expected (N,) and (N, C), or "
+            "(N, C) twice where an image may have several labels"
+        )
+    several = found.ndim == 2
+    known = task or ("multi-label" if several else "binary" if said.shape[1] == 2 else "multi-class")
+    if several != (known == "multi-label"):
+        raise UserError(f"task = {known!r}: truth has shape {found.shape}")
+    if not np.isfinite(said).all() or said.min() < 0 or said.max() > 1 + 1e-6:
+        raise UserError("probabilities: all of them must lie between 0 and 1")
+    if not several and not np.allclose(said.sum(axis=1), 1, atol=1e-3):
+        raise UserError("probabilities: those of an image must add up to 1")
+    labels = found.astype(np.int64)
+    top = 1 if several else said.shape[1] - 1
+    if (labels != found).any() or labels.min() < 0 or labels.max() > top:
+        raise UserError(f"truth: expected whole numbers from 0 to {top}")
+    names = tuple(classes) if classes is not None else tuple(str(number) for number in range(said.shape[1]))
+    if len(names) != said.shape[1]:
+        raise UserError(f"classes: {len(names)} names for {said.shape[1]} columns of probabilities")
+    if groups is not None and len(groups) != len(said):
+        raise UserError(f"groups: {len(groups)} for {len(said)} images")
+    together = None if groups is None else tuple(str(name) for name in groups)
+    return Scored(labels, said, together, names, split, seed), known

@@ -112,6 +112,7 @@ def source(
 
 
 def source_names() -> list[str]:
+    """Return the names of the registered sources of images, in order."""
     return sorted(_SOURCES)
 
 

@@ -43,6 +43,7 @@ def backbone(name: str) -> Callable[[Build], Build]:
 
 
 def backbone_names() -> list[str]:
+    """Return the names of the registered backbones, in order."""
     return sorted(_BACKBONES)
 
 
