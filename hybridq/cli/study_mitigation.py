@@ -29,6 +29,10 @@ def mitigation(
         int | None,
         typer.Option(min=8, help="Training images on which the learned correction is fitted; 32 by default."),
     ] = None,
+    learned_noise: Annotated[
+        bool,
+        typer.Option("--learned-noise", help="Compare PEA and PEC too, which rest on learned noise of gates."),
+    ] = False,
 ) -> None:
     """Readout correction, zero-noise extrapolation, twirling and a learned correction: what each gains and costs.
 
@@ -46,12 +50,13 @@ def mitigation(
         from hybridq.studies.mitigation.tables import RECORD, TABLE
     if parse_name(backend).kind == "ibm":
         given = {"--limit": limit, "--stratified": stratified or None, "--training-images": training_images}
+        given["--learned-noise"] = learned_noise or None
         for option, value in given.items():
             if value is not None:
                 raise UserError(f"{option}: evaluations of {backend} that are on disk are taken with all their images")
         folder = _on_hardware(opened, backend, split)
     else:
-        folder = _simulated(opened, backend, split, limit, stratified, training_images)
+        folder = _simulated(opened, backend, split, limit, stratified, training_images, learned_noise)
     table = pd.read_csv(folder / TABLE)
     record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     with working("drawing"):
@@ -61,7 +66,13 @@ def mitigation(
 
 
 def _simulated(
-    run: RunFolder, backend: str, split: str, limit: int | None, stratified: bool, training_images: int | None
+    run: RunFolder,
+    backend: str,
+    split: str,
+    limit: int | None,
+    stratified: bool,
+    training_images: int | None,
+    learned_noise: bool,
 ) -> Path:
     from hybridq.cli.console import announce, bars
     from hybridq.evaluation.inference import Inference
@@ -69,7 +80,8 @@ def _simulated(
     from hybridq.studies.mitigation.run import TRAINING_IMAGES, mitigate, plan_mitigation
 
     inference = Inference.of(run, ImageChoice(split, limit, stratified))
-    plan = plan_mitigation(inference, backend, training_images=training_images or TRAINING_IMAGES)
+    images = training_images or TRAINING_IMAGES
+    plan = plan_mitigation(inference, backend, training_images=images, learned_noise=learned_noise)
     if plan.finished:
         announce(f"{plan.backend.name}: on disk already ({plan.folder})")
     with bars() as progress:
@@ -116,7 +128,7 @@ def print_table(table: pd.DataFrame, record: dict[str, Any]) -> None:
         change = [_signed(row[f"auc_change{suffix}"]) for suffix in ("", "_low", "_high")]
         shown.add_row(
             row["method"],
-            f"{row['circuits_multiplier']}×",
+            f"{row['circuits_multiplier']:g}×",
             str(row["extra_circuits"]),
             *(f"{row[name]:.4f}" for name in ("rms", "bias_rms", "sd")),
             f"{row['flips']:.1%}",

@@ -36,6 +36,6 @@ def study_sections(run: RunFolder, backends: Sequence[str]) -> None:
         table = Table("method", *numbers, title=title, box=box.SIMPLE_HEAD)
         for row in found.rows:
             errors = [f"{row[name]:.4f}" for name in ("bias_rms", "sd", "rms")]
-            cost = f"{row['circuits_multiplier']}×"
+            cost = f"{row['circuits_multiplier']:g}×"
             table.add_row(row["method"], cost, *errors, f"{row['flips']['value']:.1%}", f"{row['auc']['value']:.3f}")
         console.print(table)

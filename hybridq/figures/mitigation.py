@@ -25,7 +25,7 @@ def mitigation_figure(table: pd.DataFrame, backend: str, *, simulated: bool) -> 
     errors = figure.add_axes((0.05, bottom, 0.5, tall))
     changes = figure.add_axes((0.64, bottom, 0.31, tall))
     for place, row in enumerate(table.to_dict("records")):
-        method = f"{row['method']}  ({row['circuits_multiplier']}×)"
+        method = f"{row['method']}  ({row['circuits_multiplier']:g}×)"
         errors.text(0, place - 0.16, method, fontsize=7, color=INK, va="center")
         errors.barh(place + 0.2, row["rms"], height=0.3, color=colour(0), alpha=0.35, linewidth=0)
         errors.barh(place + 0.2, row["bias_rms"], height=0.3, color=colour(0), linewidth=0)

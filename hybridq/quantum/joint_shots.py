@@ -45,3 +45,18 @@ def sampled(probabilities: FloatArray, shots: int, random: np.random.Generator) 
     counts = random.multinomial(shots, probabilities)
     single = [2**qubit for qubit in range(size.bit_length() - 1)]
     return counts @ hadamard(size)[:, single] / shots
+
+
+def sampled_with_signs(
+    signed: FloatArray, unsigned: FloatArray, gamma: float, shots: int, random: np.random.Generator
+) -> FloatArray:
+    """Return ⟨Z⟩ (N, Q) from ``shots`` draws of circuits with signs, whose mean times ``gamma`` is that of ``signed``.
+
+    ``signed`` (N, 2**Q) are the probabilities that the signs average to, and ``unsigned`` those of the circuits as they
+    run. A bit string comes with the sign + in (unsigned + signed / gamma) / 2 of all draws, and with − in the others.
+    """
+    size = signed.shape[1]
+    both = np.clip(np.hstack([unsigned + signed / gamma, unsigned - signed / gamma]) / 2, 0.0, None)
+    counts = random.multinomial(shots, both / both.sum(axis=1, keepdims=True))
+    single = [2**qubit for qubit in range(size.bit_length() - 1)]
+    return gamma * (counts[:, :size] - counts[:, size:]) @ hadamard(size)[:, single] / shots

@@ -39,7 +39,7 @@ class Mitigated:
     @property
     def figure(self) -> Drawn:
         """Error of ⟨Z⟩ and change of AUC by method."""
-        errors = ", ".join(f"{row['method']} {row['rms']:.4f} for {row['circuits_multiplier']}×" for row in self.rows)
+        errors = ", ".join(f"{row['method']} {row['rms']:.4f} for {row['circuits_multiplier']:g}×" for row in self.rows)
         return Drawn.of(
             mitigation_figure(self.table, self.backend, simulated=bool(self.record["simulated"])),
             self.name,

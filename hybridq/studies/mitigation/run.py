@@ -28,7 +28,7 @@ from hybridq.quantum.engine.noisy.program import MAX_QUBITS
 from hybridq.results.selection import ImageChoice, Selection
 from hybridq.run_folder import RunFolder
 from hybridq.studies.mitigation.device import SimulatedDevice
-from hybridq.studies.mitigation.methods import CALIBRATION_CIRCUITS, methods_for
+from hybridq.studies.mitigation.methods import CALIBRATION_CIRCUITS, learning_circuits, methods_for
 from hybridq.studies.mitigation.outcome import repeat
 from hybridq.studies.mitigation.tables import RECORD, TABLE, table_of
 from hybridq.typing import FloatArray, Progress
@@ -52,6 +52,8 @@ class Mitigation:
     folder: Path
     seed_of_shots: int
     """The run's, unless the backend's name has one."""
+    learned_noise: bool = False
+    """Whether PEA and PEC are compared too."""
 
     @property
     def finished(self) -> bool:
@@ -59,8 +61,16 @@ class Mitigation:
         return (self.folder / TABLE).is_file()
 
 
-def plan_mitigation(inference: Inference, backend_name: str, *, training_images: int = TRAINING_IMAGES) -> Mitigation:
+def plan_mitigation(
+    inference: Inference,
+    backend_name: str,
+    *,
+    training_images: int = TRAINING_IMAGES,
+    learned_noise: bool = False,
+) -> Mitigation:
     """Open the backend and choose ``training_images`` to learn from; nothing is run or written.
+
+    ``learned_noise`` compares PEA and PEC as well, which makes it another study.
 
     Raises :class:`UserError` for hardware and noiseless backends, for the training split, for a model without a
     circuit or with one too large for exact noisy values, and where images are gone.
@@ -86,10 +96,12 @@ def plan_mitigation(inference: Inference, backend_name: str, *, training_images:
     also: dict[str, Any] = {"backend": backend.name, "training": training.selection.ids}
     if "@" in backend.name:  # another calibration is another study
         also["calibrated"] = getattr(backend, "calibrated", None)
+    if learned_noise:
+        also["learned_noise"] = True
     key = run.result_key(selection.split, selection.ids, **also)
     folder = run.result_folder("mitigation", backend.name, key)
     seed_of_shots = seed if parsed.seed is None else parsed.seed
-    return Mitigation(inference, training, backend, program, folder, seed_of_shots)
+    return Mitigation(inference, training, backend, program, folder, seed_of_shots, learned_noise)
 
 
 def mitigate(plan: Mitigation, *, progress: Progress) -> Path:
@@ -109,7 +121,7 @@ def mitigate(plan: Mitigation, *, progress: Progress) -> Path:
         raise UserError(f"--backend {plan.backend.name}: scale = 0 leaves no noise to mitigate")
     inference.progress = learned.progress = progress
     evaluated, training = inference.exact_values(), learned.exact_values()
-    methods = methods_for(shots)
+    methods = methods_for(shots, learned_noise=plan.learned_noise)
     device = SimulatedDevice(
         compiled,
         inference.weights,
@@ -136,6 +148,8 @@ def mitigate(plan: Mitigation, *, progress: Progress) -> Path:
         without_noise,
         inference.selection,
         training_images=len(learned.selection.ids),
+        overhead=device.overhead,
+        learning=0 if device.noise is None else learning_circuits(device.noise.layers, shots),
         progress=partial(progress, "intervals"),
     )
     record = _record(plan, compiled, device) | {
@@ -188,6 +202,15 @@ def _record(plan: Mitigation, compiled: SimulatedCircuit, device: SimulatedDevic
             str(factor): {name: folded.record[name] for name in circuit}
             for factor, folded in sorted(device.circuits.items())
         },
+        **_about_noise(device),
         "versions": dict(versions()),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _about_noise(device: SimulatedDevice) -> dict[str, Any]:
+    """What is learned of the noise of gates; nothing where no method asks for it."""
+    if device.noise is None:
+        return {}
+    about = {"layers": device.noise.layers, "overhead": device.noise.overhead, "not_cancelled": device.not_cancelled}
+    return {"learned_noise": about}

@@ -23,12 +23,15 @@ def table_of(
     selection: Selection,
     *,
     training_images: int,
+    overhead: float = 1.0,
+    learning: int = 0,
     progress: Callable[[int, int], None],
 ) -> pd.DataFrame:
     """One row a method; ``noiseless`` are the probabilities (N, C) without noise.
 
     ``flips``, ``auc_change`` (both from no noise) and ``auc_gain`` (from no mitigation) are means over the repetitions,
     with 95 % intervals over images (or groups) and repetitions; ``auc_sd`` is the scatter of AUC over the repetitions.
+    ``overhead`` is how many times the shots PEC takes, ``learning`` how many circuits learn the noise of gates.
     The metrics, ``auc`` and so on, are those of the first repetition, as an evaluation would have them, with its
     intervals.
     """
@@ -41,9 +44,9 @@ def table_of(
         progress(len(rows) + 1, len(outcomes) + 1)
         row: dict[str, Any] = {
             "method": method.name,
-            "circuits_multiplier": method.circuits_multiplier,
+            "circuits_multiplier": method.circuits_multiplier * _overhead(method, overhead),
             "randomizations": method.randomizations,
-            "extra_circuits": method.extra_circuits(training_images),
+            "extra_circuits": method.extra_circuits(training_images, learning),
             "bias_mean": outcome.errors.bias_mean,
             "bias_rms": outcome.errors.bias_rms,
             "sd": outcome.errors.sd,
@@ -59,6 +62,10 @@ def table_of(
         rows.append(row)
     progress(len(outcomes) + 1, len(outcomes) + 1)
     return pd.DataFrame(rows)
+
+
+def _overhead(method: Method, overhead: float) -> float:
+    return round(overhead, 4) if method.injection == "cancelled" else 1
 
 
 def _limits(name: str, interval: Interval) -> dict[str, float]:
