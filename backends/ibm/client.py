@@ -348,9 +348,12 @@ class Service:
         refuse_leaking_client(session.auth)
         post_once(session)
 
-    def find(self, tag: str) -> list[FoundJob]:
-        """All jobs of the instance in use that carry a tag, oldest first, cancelled ones included."""
-        return self._look_for(job_tags=[tag])
+    def find(self, tag: str, *, mocks: bool = False) -> list[FoundJob]:
+        """All jobs of the instance in use that carry a tag, oldest first, cancelled ones included.
+
+        Those of mock devices only with ``mocks``.
+        """
+        return self._look_for(job_tags=[tag], include_mocks=mocks)
 
     def find_all(self, device: str) -> list[FoundJob]:
         """All jobs of the instance in use that ever were sent to a device, oldest first; takes a request for 20."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from backends.ibm.client import Service
 from backends.ibm.failures import UnavailableError
-from backends.ibm.ledger import Ledger
+from backends.ibm.ledger import PENDING, Ledger
 from backends.ibm.task import Submission, write_json
 
 FILE = "dry-runs.json"
@@ -44,10 +44,38 @@ class DryRun:
 def dry_run(task: Submission, *, service: Service, ledger: Ledger) -> DryRun:
     """Post the first job of a task to the device's twin, and look at it until it ends or ``grace`` seconds are over.
 
+    One that was posted before, and whose end was not seen, is looked at instead, and none is posted.
+
     Raises :class:`backends.ibm.failures.RefusedError` where there is no twin, and what a submission raises.
     """
-    chunk, instance = task.chunks[0], service.instance(task.device)
+    instance = service.instance(task.device)
     twin = f"mock_{task.device.partition('_')[2]}"
+    seen = _posted_before(task, twin, instance, service, ledger)
+    if seen is None:
+        seen = _post(task, twin, instance, service, ledger)
+    _note(task.folder, ledger, seen)
+    seen = _follow(seen, service)
+    _note(task.folder, ledger, seen)
+    return seen
+
+
+def _posted_before(task: Submission, twin: str, instance: str, service: Service, ledger: Ledger) -> DryRun | None:
+    """The last dry run of a task from here whose end was not seen, if it is at the service; the others are given up."""
+    found = None
+    for row in ledger.dry_runs():
+        unfinished = row.state in {"intended", *PENDING}
+        if not unfinished or (row.key, row.device, row.instance) != (task.key, twin, instance):
+            continue
+        jobs = service.find(row.tag, mocks=True)
+        if jobs:
+            found = DryRun(jobs[0].job_id, twin, row.tag, "queued", None, row.estimated_seconds, None, None)
+        else:
+            ledger.update_dry_run(row.tag, state="failed", reason="the service has no such job")
+    return found
+
+
+def _post(task: Submission, twin: str, instance: str, service: Service, ledger: Ledger) -> DryRun:
+    chunk = task.chunks[0]
     tag = ledger.intend_dry_run(
         key=task.key,
         run=task.run,
@@ -64,11 +92,7 @@ def dry_run(task: Submission, *, service: Service, ledger: Ledger) -> DryRun:
         tags=["hybridq-dry-run", tag],
         max_execution_seconds=chunk.max_execution_seconds,
     )
-    seen = DryRun(job_id, twin, tag, "queued", None, chunk.estimated_seconds, None, None)
-    _note(task.folder, ledger, seen)
-    seen = _follow(seen, service)
-    _note(task.folder, ledger, seen)
-    return seen
+    return DryRun(job_id, twin, tag, "queued", None, chunk.estimated_seconds, None, None)
 
 
 def _follow(seen: DryRun, service: Service) -> DryRun:

@@ -440,7 +440,7 @@ class Loopback:
 
     def _jobs(self, query: dict[str, list[str]]) -> dict[str, Any]:
         found = list(self.jobs.values())
-        if query.get("include_mocks") != ["true"]:
+        if query.get("include_mocks", [""])[0].lower() != "true":
             found = [job for job in found if job.backend not in self.mocks]
         if "tags" in query:
             found = [job for job in found if set(query["tags"]) <= set(job.tags)]
