@@ -354,10 +354,13 @@ class Ledger:
         return [JobRow(*row) for row in rows]
 
     def charges(self, instance: str) -> tuple[int, float, float]:
-        """Jobs of an instance (CRN) that ended with a charge: how many, seconds estimated, seconds charged."""
+        """Jobs of an instance (CRN) that ended with a charge: how many, seconds estimated, seconds charged.
+
+        Those of evaluations with PEC are left out: they are noted with the most that was allowed, which is no estimate.
+        """
         (row,) = self._db.execute(
             "SELECT COUNT(*), TOTAL(estimated_seconds), TOTAL(charged_seconds) FROM jobs "
-            "WHERE instance = ? AND state = 'done' AND charged_seconds > 0",
+            "WHERE instance = ? AND state = 'done' AND charged_seconds > 0 AND backend NOT LIKE '%pec=on%'",
             (instance,),
         )
         return int(row[0]), float(row[1]), float(row[2])

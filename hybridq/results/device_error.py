@@ -82,7 +82,7 @@ def error_parts(evaluation: Evaluation, reference: Evaluation, model: Evaluation
 
 
 def device_sentences(hardware: dict[str, Any], simulated: bool) -> list[str]:
-    """Who answered, which patches are suspect, and whether the device drifted: a sentence each."""
+    """Who answered, which patches are suspect, what noise was learned, whether the device drifted: a sentence each."""
     said = []
     if simulated:
         said.append(
@@ -95,9 +95,23 @@ def device_sentences(hardware: dict[str, Any], simulated: bool) -> list[str]:
             f"{hardware['copies']} images ran at once, each on a patch of its own ({what}); crosstalk between patches "
             f"is in no noise model here."
         )
+    if "layer_noise" in hardware:
+        said.append(noise_sentence(hardware["layer_noise"]))
     if hardware["drift"] is not None:
         said.append(drift_sentence(hardware["drift"]))
     return said
+
+
+def noise_sentence(noise: dict[str, Any]) -> str:
+    """Where the noise is from that values are mitigated with, and how much of it is left."""
+    origin = "for another evaluation, whose cost it is" if noise["reused"] else "for this evaluation"
+    said = (
+        f"Noise of {noise['layers']} layers of gates was learned {noise['learned']} by job {noise['job_id']}, {origin}"
+    )
+    if noise["left"] is None:
+        return f"{said}; it was amplified and extrapolated (PEA)."
+    left = f"{noise['left']:.0%} of it is left, since more shots were not allowed" if noise["left"] else "all of it"
+    return f"{said}; it was cancelled (PEC), {left}."
 
 
 def drift_sentence(drift: dict[str, float]) -> str:

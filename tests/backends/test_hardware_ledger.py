@@ -63,6 +63,12 @@ def test_from_five_charged_jobs_on_it_is_said_how_estimates_came_out(ledger: Led
     for state, charged, instance in (("failed", 2.0, "crn:a"), ("done", None, "crn:a"), ("done", 99.0, "crn:b")):
         row = ledger.intend(KEY, 9, digest="d", estimated_seconds=10)
         ledger.update(row.tag, state=state, job_id=f"j-{state}-{charged}", instance=instance, charged_seconds=charged)
+    other = "fedcba9876543210"
+    ledger.add_evaluation(
+        other, run="r", backend="ibm_x:pec=on", device="ibm_x", folder=ledger.path.parent / "other", chunks=1
+    )
+    row = ledger.intend(other, 0, digest="d", estimated_seconds=100)  # the most that is allowed
+    ledger.update(row.tag, state="done", job_id="pec", instance="crn:a", charged_seconds=9)
     found = charges_of(ledger, "crn:a")
     assert found is not None
     assert found.sentence == (

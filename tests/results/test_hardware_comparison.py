@@ -15,7 +15,7 @@ from hybridq.config import parse_experiment
 from hybridq.evaluation.hardware_plan import complete_name
 from hybridq.evaluation.hardware_record import drift_record, is_imitation
 from hybridq.results.comparison import Comparison, compare_evaluations, hardware_sentences
-from hybridq.results.device_error import signed_sqrt
+from hybridq.results.device_error import device_sentences, signed_sqrt
 from hybridq.run_folder import create_run
 
 SaveEvaluation = Callable[..., Path]
@@ -188,3 +188,16 @@ def test_names_that_ask_for_the_same_are_completed_to_the_same(tmp_path: Path) -
 def test_only_hosts_that_cannot_be_ibms_are_imitations() -> None:
     assert all(map(is_imitation, ("localhost", "127.0.0.1", "ibm.test", "::1")))
     assert not any(map(is_imitation, ("quantum.cloud.ibm.com", "eu-de.quantum.cloud.ibm.com", "10.0.0.3", "gateway")))
+
+
+def test_learned_noise_is_said_where_results_are_read() -> None:
+    about = {"job_id": "j1", "learned": "2026-11-28T12:00:00+00:00", "reused": False, "layers": 5, "overhead": 20.0}
+    plain = {"service": "x", "copies": 1, "patches": [], "drift": None}
+    said = [
+        " ".join(device_sentences({**plain, "layer_noise": {**about, **more}}, simulated=False))
+        for more in ({"left": None}, {"left": 0.0, "reused": True}, {"left": 0.23})
+    ]
+    assert said[0].endswith("by job j1, for this evaluation; it was amplified and extrapolated (PEA).")
+    assert said[1].endswith("for another evaluation, whose cost it is; it was cancelled (PEC), all of it.")
+    assert said[2].endswith("it was cancelled (PEC), 23% of it is left, since more shots were not allowed.")
+    assert device_sentences(plain, simulated=False) == []
