@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,7 +36,8 @@ KEPT: Final = "what was finished before is kept whole, and the same command cont
 def atomic_write(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path`` with the same ending; renamed to ``path`` when the block ends without an error.
 
-    Raises :class:`WritingError` where the folder cannot be made or has no room.
+    Whoever may read new files of the folder may read this one, also where a library writes for the owner alone. Raises
+    :class:`WritingError` where the folder cannot be made or has no room.
 
     >>> with atomic_write(Path("history.csv")) as partial:  # doctest: +SKIP
     ...     frame.to_csv(partial)
@@ -44,9 +46,12 @@ def atomic_write(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
         with writing(path.parent):
+            mode = _mode_of_new(partial)
             yield partial
             with partial.open("rb") as written:
                 os.fsync(written.fileno())
+            if stat.S_IMODE(partial.stat().st_mode) != mode:
+                partial.chmod(mode)
             partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
@@ -58,6 +63,15 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({error})") from None
+
+
+def _mode_of_new(path: Path) -> int:
+    """Return the permissions that ``path`` gets as a new file: by umask, or as the folder's access list says."""
+    path.unlink(missing_ok=True)  # left by a process of the same number that was killed
+    path.touch()
+    mode = stat.S_IMODE(path.stat().st_mode)
+    path.unlink()  # a block that writes nothing is still an error
+    return mode
 
 
 def write_text(path: Path, text: str) -> None:

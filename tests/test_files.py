@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import pickle
 import resource
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,6 +74,27 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_file_as_it_was(writer: str, 
     assert caught.value.errno in (errno.EFBIG, errno.ENOSPC)
     assert path.read_text() == "before"
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027])
+@pytest.mark.parametrize("writer", WRITERS)
+def test_whoever_may_read_new_files_of_a_folder_may_read_what_any_library_wrote(
+    writer: str, umask: int, tmp_path: Path
+) -> None:
+    ending = {"array": ".npy", "arrays": ".npz", "picture": ".png"}.get(writer, ".bin")
+    before = os.umask(umask)
+    try:
+        with atomic_write(tmp_path / f"file{ending}") as partial:
+            WRITERS[writer](partial)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / f"file{ending}").stat().st_mode) == 0o666 & ~umask
+
+
+def test_a_block_that_writes_nothing_is_an_error_and_leaves_no_empty_file(tmp_path: Path) -> None:
+    with pytest.raises(WritingError, match="no such file"), atomic_write(tmp_path / "a.txt"):
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_ledger_on_a_full_disk_is_one_sentence_and_keeps_its_rows(tmp_path: Path) -> None:
