@@ -396,8 +396,15 @@ class Train(Section):
     """Of the learning rates: a short linear rise and half a cosine to zero, or as they are."""
     augmentation: OptionalAugmentation = Augmentation(rotation_degrees=10, crop_ratio=(0.85, 1.0))
     """``none``: the images as they are; with ``unfreeze: none`` their features are then computed once and kept."""
+    monitor: Literal["auc", "loss"] = "auc"
+    """By what the epoch is chosen whose weights are kept, and training stops early: the highest validation AUC (the
+    first of equal ones) or the lowest validation loss, which goes on telling epochs apart where few images are all in
+    the right order."""
     patience: Annotated[int, Field(ge=1)] = 10
-    """Epochs without a better validation AUC after which training stops."""
+    """Epochs without a better one, by ``monitor``, after which training stops."""
+    logger: Literal["csv", "tensorboard"] | None = None
+    """A logger of Lightning's beside history.csv, into ``logs/STAGE/version_N`` of the run folder: another N each time
+    that a training is continued. None: none."""
     threads: Annotated[int, Field(ge=0)] = 0
     """Threads of torch; 0 is one per core. Results are reproducible at the same number."""
 

@@ -51,5 +51,6 @@ def train_experiment(experiment: Experiment, runs: Path, *, allow_leaks: bool = 
         raise
     result = run.read_json("training.json")
     best = f"{result['best_validation_auc']:.4f} in epoch {result['best_epoch']}"
-    announce(f"best validation AUC {best}; run folder {run.folder}")
+    chosen = "best validation AUC" if experiment.train.monitor == "auc" else "lowest validation loss: validation AUC"
+    announce(f"{chosen} {best}; run folder {run.folder}")
     return run

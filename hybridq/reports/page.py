@@ -51,6 +51,7 @@ def write_report(folder: Path, rule: Rule = YOUDEN) -> Path:
         split_rows=content.split_counts(run, data),
         model=model,
         training=training,
+        chosen_by=content.chosen_by(experiment),
         training_figure=content.training_figure(run, training),
         circuit=circuit,
         circuit_image=content.circuit_image(run),

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 import torch
@@ -30,7 +30,7 @@ class WholeCheckpoints(TorchCheckpointIO):
 class History(Callback):
     """A row an epoch: kept in the checkpoint, written to history.csv whole after every epoch, announced in one line.
 
-    ``recognise`` turns the stage's rows into failure signatures, which go to warnings.json and to ``announce`` once.
+    ``recognise`` turns the stage's rows into failure signatures, which go to warnings.json and to ``warn`` once.
     """
 
     def __init__(
@@ -39,11 +39,13 @@ class History(Callback):
         stage: str,
         recognise: Callable[[Sequence[Row]], list[Signature]],
         announce: Callable[[str], None],
+        warn: Callable[[str], None],
     ) -> None:
         self._path = path
         self._stage = stage
         self._recognise = recognise
         self._announce = announce
+        self._warn = warn
         self.rows: list[dict[str, Any]] = []
         self._warnings: list[dict[str, Any]] = []
         self._started = (0.0, 0.0)
@@ -71,7 +73,7 @@ class History(Callback):
         for signature in self._recognise(self.rows):
             if signature.signature not in known:
                 self._warnings.append(signature.as_dict())
-                self._announce(f"warning: {signature.sentence}")
+                self._warn(f"warning: {signature.sentence}")
         self._write()
 
     def _write(self) -> None:
@@ -108,11 +110,16 @@ class StageProgress(Callback):
         self._progress(self._what, trainer.current_epoch * self._steps + batch_idx + 1, self._total)
 
 
-class ContinuedEarlyStopping(EarlyStopping):
-    """Early stopping on validation AUC that stays stopped when a finished training is continued."""
+MONITORS: Final = {"auc": ("validation_auc", "max"), "loss": ("validation_loss", "min")}
+"""What ``train.monitor`` names: a column of history.csv, and which end of it is best."""
 
-    def __init__(self, patience: int) -> None:
-        super().__init__(monitor="validation_auc", mode="max", patience=patience, check_on_train_epoch_end=True)
+
+class ContinuedEarlyStopping(EarlyStopping):
+    """Early stopping that stays stopped when a finished training is continued."""
+
+    def __init__(self, patience: int, monitor: str = "auc") -> None:
+        column, mode = MONITORS[monitor]
+        super().__init__(monitor=column, mode=mode, patience=patience, check_on_train_epoch_end=True)
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         if self.wait_count >= self.patience:
@@ -134,12 +141,13 @@ class _LastOfEveryEpoch(ModelCheckpoint):
 
 
 def best_and_last(folder: Path, monitor: str | None = None) -> ModelCheckpoint:
-    """``last.ckpt`` after every epoch and, with ``monitor``, ``best.ckpt`` at its highest value."""
+    """``last.ckpt`` after every epoch and, with a ``monitor`` of ``MONITORS``, ``best.ckpt`` at its best value."""
+    column, mode = (None, "max") if monitor is None else MONITORS[monitor]
     return _LastOfEveryEpoch(
         dirpath=folder,
         filename="best",
-        monitor=monitor,
-        mode="max",
+        monitor=column,
+        mode=mode,
         save_top_k=1 if monitor else 0,
         save_last=True,
         enable_version_counter=False,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import pandas as pd
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import Logger
 from safetensors.torch import load_file, save_file
 
 from hybridq.config import UNCHANGED, Experiment
@@ -37,6 +40,7 @@ from hybridq.training.callbacks import (
 )
 from hybridq.training.cost import Cost
 from hybridq.training.finetune import FineTune, FrozenFeatures
+from hybridq.training.loggers import Loggers, check_logger, loggers_of
 from hybridq.training.prepare import Prepared, check_begun, prepare, write_data
 from hybridq.training.randomness import derived_seed
 from hybridq.training.signatures import finetuning_signatures, pretraining_signatures
@@ -44,15 +48,37 @@ from hybridq.training.simclr import SimCLR
 from hybridq.typing import Announce, Progress
 
 
+@dataclass(frozen=True)
+class _Watch:
+    """Those who are told how a training goes."""
+
+    announce: Announce
+    warn: Announce
+    progress: Progress
+    logger: Loggers
+
+
 def train(
-    experiment: Experiment, root: Path, *, announce: Announce, progress: Progress, allow_leaks: bool = False
+    experiment: Experiment,
+    root: Path,
+    *,
+    announce: Announce,
+    progress: Progress,
+    warn: Announce | None = None,
+    allow_leaks: bool = False,
+    logger: Loggers = None,
 ) -> RunFolder:
     """Train ``experiment`` into its run folder under ``root`` and return the finished run.
+
+    ``warn`` is told what limits the result, each once: leaks, failure signatures, what a backend leaves out; None:
+    ``announce`` is. ``logger`` is one of Lightning's, or several, beside the one that ``train.logger`` names.
 
     The result depends on the configuration and the number of threads alone, however often the process was killed.
     Raises :class:`UserError` for mistakes in configuration or data, among them splits that leak unless ``allow_leaks``,
     and for a folder that cannot be written, before the run folder is made, and when the loss is not finite.
     """
+    warn = warn or announce
+    check_logger(experiment.train.logger)
     threads = experiment.train.threads or cores()
     torch.set_num_threads(threads)
     done = RunFolder(root / experiment.name)
@@ -79,13 +105,14 @@ def train(
     run = create_run(root, experiment)
     write_environment(run, experiment.seed, threads)
     write_data(run, prepared)
-    _describe_data(prepared, announce)
-    _write_model_card(run, model, prepared, announce)
+    _describe_data(prepared, announce, warn)
+    _write_model_card(run, model, prepared, announce, warn)
+    watch = _Watch(announce, warn, progress, logger)
     if experiment.train.start is None:
         model.mean.fill_(prepared.mean)
         model.std.fill_(prepared.std)
-        _pretrain(run, experiment, model, prepared, announce, progress)
-    _finetune(run, experiment, model, objective, prepared, announce, progress)
+        _pretrain(run, experiment, model, prepared, watch)
+    _finetune(run, experiment, model, objective, prepared, watch)
     return run
 
 
@@ -103,8 +130,7 @@ def _pretrain(
     experiment: Experiment,
     model: Classifier,
     prepared: Prepared,
-    announce: Announce,
-    progress: Progress,
+    watch: _Watch,
 ) -> None:
     settings = experiment.pretrain
     if settings.encoder is not None:
@@ -112,7 +138,7 @@ def _pretrain(
         return
     if settings.epochs == 0:
         if not experiment.model.imagenet:
-            _fit_statistics(experiment, model, prepared, progress)
+            _fit_statistics(experiment, model, prepared, watch.progress)
         return
     if run.encoder.exists():
         model.backbone.load_state_dict(load_file(run.encoder))
@@ -122,11 +148,12 @@ def _pretrain(
         prepared.unlabelled, settings.batch_size, settings.augmentation, seed=experiment.seed, stage="pretrain"
     )
     module = SimCLR(model.backbone, settings, batches, prepared.mean, prepared.std)
-    history = History(run.history, "pretrain", pretraining_signatures, announce)
+    history = History(run.history, "pretrain", pretraining_signatures, watch.announce, watch.warn)
     folder = run.checkpoints / "pretrain"
-    bar = StageProgress("pretraining", len(batches), settings.epochs, progress)
-    _fit(module, folder, settings.epochs, [history, bar, best_and_last(folder)])
-    _fit_statistics(experiment, model, prepared, progress)
+    bar = StageProgress("pretraining", len(batches), settings.epochs, watch.progress)
+    loggers = loggers_of(experiment.train.logger, run, "pretrain", watch.logger)
+    _fit(module, folder, settings.epochs, [history, bar, best_and_last(folder)], loggers)
+    _fit_statistics(experiment, model, prepared, watch.progress)
     with atomic_write(run.encoder) as unfinished:
         save_file(_plain(model.backbone.state_dict()), unfinished)
 
@@ -146,8 +173,7 @@ def _finetune(
     model: Classifier,
     objective: Objective,
     prepared: Prepared,
-    announce: Announce,
-    progress: Progress,
+    watch: _Watch,
 ) -> None:
     settings = experiment.train
     batches = Batches(
@@ -162,30 +188,31 @@ def _finetune(
         prepared.training_labels,
         prepared.validation,
         prepared.validation_labels,
-        _frozen_features(experiment, model, prepared, announce, progress),
+        _frozen_features(experiment, model, prepared, watch),
     )
     folder = run.checkpoints / "finetune"
     if settings.start is None and not (folder / "last.ckpt").exists():
         module.calibrate()
-    history = History(run.history, "finetune", finetuning_signatures, announce)
-    stopping = ContinuedEarlyStopping(settings.patience)
-    bar = StageProgress("fine-tuning", len(batches), settings.epochs, progress)
+    history = History(run.history, "finetune", finetuning_signatures, watch.announce, watch.warn)
+    stopping = ContinuedEarlyStopping(settings.patience, settings.monitor)
+    bar = StageProgress("fine-tuning", len(batches), settings.epochs, watch.progress)
     cost = Cost(model.circuit if has_circuit(experiment.model) else None)
-    _fit(module, folder, settings.epochs, [history, bar, stopping, cost, best_and_last(folder, "validation_auc")])
+    callbacks = [history, bar, stopping, cost, best_and_last(folder, settings.monitor)]
+    _fit(module, folder, settings.epochs, callbacks, loggers_of(settings.logger, run, "finetune", watch.logger))
     best = torch.load(folder / "best.ckpt", weights_only=True, map_location="cpu")
     module.load_state_dict(best["state_dict"])
     with atomic_write(run.weights) as unfinished:
         save_file(_plain(model.state_dict()), unfinished)
-    rows, seconds = history.rows, _seconds_per_epoch(run)
-    announce(_cost_line(seconds["finetune"], cost))
+    rows, seconds, best_epoch = history.rows, _seconds_per_epoch(run), int(best["epoch"])
+    watch.announce(_cost_line(seconds["finetune"], cost))
     write_json(
         run.folder / "training.json",
         {
             "seconds": _seconds(run),
             "seconds_per_epoch": seconds,
             **cost.as_dict(),
-            "best_epoch": int(best["epoch"]),
-            "best_validation_auc": max(row["validation_auc"] for row in rows),
+            "best_epoch": best_epoch,
+            "best_validation_auc": next(row["validation_auc"] for row in rows if row["epoch"] == best_epoch),
             "epochs": len(rows),
             "stopped": "complete" if len(rows) == settings.epochs else "early",
         },
@@ -193,17 +220,21 @@ def _finetune(
 
 
 def _frozen_features(
-    experiment: Experiment, model: Classifier, prepared: Prepared, announce: Announce, progress: Progress
+    experiment: Experiment, model: Classifier, prepared: Prepared, watch: _Watch
 ) -> FrozenFeatures | None:
     """Features of training and validation images where nothing changes them; None where something does."""
     settings = experiment.train
     if not settings.frozen:
         return None
     if settings.augmentation != UNCHANGED:
-        announce("the frozen backbone sees other views in every epoch: features are kept with train.augmentation=none")
+        watch.announce(
+            "the frozen backbone sees other views in every epoch: features are kept with train.augmentation=none"
+        )
         return None
     training, validation = (
-        frozen_features(model, experiment.model.backbone, images, progress=partial(progress, f"features of {what}"))
+        frozen_features(
+            model, experiment.model.backbone, images, progress=partial(watch.progress, f"features of {what}")
+        )
         for images, what in (
             (prepared.every_training, "training images"),
             (prepared.validation, "validation images"),
@@ -213,7 +244,7 @@ def _frozen_features(
     return FrozenFeatures(training[prepared.labelled] if some else training, validation)
 
 
-def _fit(module: LightningModule, folder: Path, epochs: int, callbacks: list[Callback]) -> None:
+def _fit(module: LightningModule, folder: Path, epochs: int, callbacks: list[Callback], loggers: list[Logger]) -> None:
     last = folder / "last.ckpt"
     with warnings.catch_warnings():
         # Batches are made in the training step, on purpose: there is no loader whose workers could be raised.
@@ -227,7 +258,8 @@ def _fit(module: LightningModule, folder: Path, epochs: int, callbacks: list[Cal
             plugins=[WholeCheckpoints()],
             accelerator="auto",
             devices=1,
-            logger=False,
+            logger=loggers or False,
+            log_every_n_steps=1,
             num_sanity_val_steps=0,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -239,7 +271,9 @@ def _fit(module: LightningModule, folder: Path, epochs: int, callbacks: list[Cal
     module.cpu()
 
 
-def _write_model_card(run: RunFolder, model: Classifier, prepared: Prepared, announce: Announce) -> None:
+def _write_model_card(
+    run: RunFolder, model: Classifier, prepared: Prepared, announce: Announce, warn: Announce
+) -> None:
     parts = model.part_sizes()
     total = sum(parts.values())
     classes = list(prepared.manifest.classes)
@@ -259,7 +293,7 @@ def _write_model_card(run: RunFolder, model: Classifier, prepared: Prepared, ann
     gates = f"{circuit['two_qubit_gates']} two-qubit gates"
     announce(f"{sizes}; circuit: {circuit['qubits']} qubits, depth {circuit['depth']}, {gates}")
     if circuit["trained_on"]["note"]:
-        announce(f"note: {circuit['trained_on']['note']}")
+        warn(f"note: {circuit['trained_on']['note']}")
 
 
 def _write_circuit(run: RunFolder, model: Classifier) -> dict[str, Any]:
@@ -280,14 +314,14 @@ def _write_circuit(run: RunFolder, model: Classifier) -> dict[str, Any]:
     return circuit
 
 
-def _describe_data(prepared: Prepared, announce: Announce) -> None:
+def _describe_data(prepared: Prepared, announce: Announce, warn: Announce) -> None:
     manifest = prepared.manifest
     counts = manifest.table["split"].value_counts()
     announce(f"{manifest.source}: {', '.join(f'{counts[split]:,} {split}' for split in SPLITS)} images")
     for note in prepared.notes:
         announce(f"  {note}")
     for leak in prepared.leaks:
-        announce(f"  leak: {leak}")
+        warn(f"  leak: {leak}")
 
 
 def _plain(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

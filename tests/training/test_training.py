@@ -88,6 +88,26 @@ def test_saved_weights_give_the_validation_auc_that_was_recorded(tiny_run: Path)
     assert auc == pytest.approx(recorded, abs=1e-6)
 
 
+def test_the_epoch_of_the_lowest_validation_loss_is_kept_when_the_loss_is_monitored(tmp_path: Path) -> None:
+    run = train(tiny("train.monitor=loss", "train.epochs=5"), tmp_path, announce=quietly, progress=quietly)
+    history = pd.read_csv(run.history)
+    finetune = history[history["stage"] == "finetune"].set_index("epoch")
+    training = json.loads((run.folder / "training.json").read_text())
+    assert training["best_epoch"] == finetune["validation_loss"].idxmin()
+    assert training["best_validation_auc"] == finetune["validation_auc"][training["best_epoch"]]
+    kept = torch.load(run.checkpoints / "finetune" / "best.ckpt", weights_only=True)["epoch"]
+    assert kept == training["best_epoch"]
+
+
+def test_training_stops_early_by_the_validation_loss_when_it_is_monitored(tmp_path: Path) -> None:
+    overrides = ["train.monitor=loss", "train.patience=1", "train.head_learning_rate=0.3", "train.epochs=12"]
+    run = train(tiny(*overrides, "pretrain.epochs=0"), tmp_path, announce=quietly, progress=quietly)
+    losses = pd.read_csv(run.history)["validation_loss"].tolist()
+    assert len(losses) < 12
+    assert losses[-1] >= min(losses[:-1])
+    assert all(losses[epoch] < min(losses[:epoch]) for epoch in range(1, len(losses) - 1))
+
+
 def _train_until(root: Path, step: int, delay: float) -> None:
     """Train, and SIGKILL this process ``delay`` seconds after the given training step of this process."""
     done = 0

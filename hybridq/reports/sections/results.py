@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from hybridq.config import Experiment
 from hybridq.figures import evaluations as figures
 from hybridq.figures.style import Drawn, colour, css_name
 from hybridq.reports.sections.decisions import Decisions, decisions
@@ -190,6 +191,11 @@ def _results(
     )
 
 
+def chosen_by(experiment: Experiment) -> str:
+    """Name what the epoch has whose weights are kept."""
+    return "best validation AUC" if experiment.train.monitor == "auc" else "lowest validation loss"
+
+
 def training_figure(run: RunFolder, training: dict[str, Any]) -> Drawn | None:
     """The training curves; None where no history was written."""
     history = _history(run)
@@ -198,10 +204,10 @@ def training_figure(run: RunFolder, training: dict[str, Any]) -> Drawn | None:
     drawing = figures.training_curves(history, int(training["best_epoch"]))
     alt = (
         "Training curves by epoch: contrastive loss, training and validation loss, validation AUC "
-        f"(best {training['best_validation_auc']:.3f} in epoch {training['best_epoch']}), α, quantum share and the "
-        "gradient norm of the circuit."
+        f"({training['best_validation_auc']:.3f} in epoch {training['best_epoch']}, whose weights are kept), α, "
+        "quantum share and the gradient norm of the circuit."
     )
-    caption = "By epoch. The weights of the epoch with the best validation AUC are the ones evaluated."
+    caption = f"By epoch. The weights of the epoch with the {chosen_by(run.experiment())} are the ones evaluated."
     return Drawn.of(drawing, "training", caption, alt)
 
 
