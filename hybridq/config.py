@@ -20,6 +20,7 @@ from pydantic import (
     PlainSerializer,
     ValidationError,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -170,7 +171,12 @@ UNCHANGED: Final = Augmentation(
 )
 """Every view is the image itself."""
 
-OptionalAugmentation = Annotated[Augmentation, BeforeValidator(lambda given: UNCHANGED if given == "none" else given)]
+OptionalAugmentation = Annotated[
+    Augmentation,
+    BeforeValidator(
+        lambda given: UNCHANGED if given == "none" else given, json_schema_input_type=Augmentation | Literal["none"]
+    ),
+]
 """An augmentation family, or ``none``."""
 
 
@@ -202,6 +208,18 @@ MergedClasses = Annotated[
     tuple[tuple[int | str, ...], tuple[int | str, ...]],
     BeforeValidator(_pair),
     PlainSerializer(lambda pair: {label: list(names) for label, names in enumerate(pair)}),
+    WithJsonSchema(
+        {
+            "$comment": "{0: [classes], 1: [classes]}",
+            "type": "object",
+            "properties": {
+                label: {"type": "array", "items": {"type": ["string", "integer"]}, "minItems": 1}
+                for label in ("0", "1")
+            },
+            "required": ["0", "1"],
+            "additionalProperties": False,
+        }
+    ),
 ]
 """Written ``{0: [..], 1: [..]}``; held as a pair of tuples, since a configuration is hashed."""
 
@@ -228,6 +246,17 @@ Columns = Annotated[
     tuple[tuple[str, tuple[str, ...]], ...],
     BeforeValidator(_column_pairs),
     PlainSerializer(lambda pairs: {key: names[0] if len(names) == 1 else list(names) for key, names in pairs}),
+    WithJsonSchema(
+        {
+            "$comment": "{role: column} or {role: [columns]}",
+            "type": "object",
+            "additionalProperties": {
+                "type": ["string", "integer", "array"],
+                "items": {"type": ["string", "integer"]},
+                "minItems": 1,
+            },
+        }
+    ),
 ]
 """Written ``{label: diagnosis, fold: ignore}``; held as pairs, since a configuration is hashed."""
 
@@ -270,7 +299,7 @@ class Data(Section):
     classes: MergedClasses | None = None
     """A binary task of some of the classes, by name or index: ``{0: [normal], 1: [cyst, tumour]}``. If class names are
     numbers, numbers are names."""
-    positive: Annotated[str, BeforeValidator(_class_name)] | None = None
+    positive: Annotated[str, BeforeValidator(_class_name, json_schema_input_type=str | int)] | None = None
     """The positive one of two classes; None: as the source says, else by the classes' names."""
     columns: Columns | None = None
     """Columns of the source's table by role, ``{path: filename, patient: subject, label: diagnosis}``;
@@ -298,13 +327,19 @@ class Pretrain(Section):
     encoder: str | None = None
     """A run folder whose pretrained encoder is reused; stage 1 is then left out."""
     epochs: Annotated[int, Field(ge=0)] = 10
+    """Passes over the unlabelled images; 0 leaves stage 1 out."""
     batch_size: Annotated[int, Field(ge=2)] = 128
+    """Images in a step, each in two views; the others are its negatives."""
     learning_rate: Positive = 1e-3
+    """Highest learning rate of AdamW, after a short rise and before half a cosine to zero."""
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    """Weight decay of AdamW."""
     temperature: Annotated[float, Field(gt=0, le=10)] = 0.2
     """τ of eq. 7."""
     projection_dim: Annotated[int, Field(ge=2)] = 128
+    """Width of the embedding z of eq. 6."""
     augmentation: Augmentation = Augmentation()
+    """The family from which the two views are drawn."""
 
 
 SYSTEMS: Final[dict[str, dict[str, Any]]] = {
@@ -324,11 +359,14 @@ class Model(Section):
     """The classifier."""
 
     name: str = "ssl_quantum"
+    """A model of the registry: ssl_quantum, lean_hybrid, hqcnn, or baseline (no circuit)."""
     backbone: str = "mobilenet_v2"
-    """A backbone of the registry in ``hybridq.models.backbones.registry``."""
+    """A backbone of the registry: compact_cnn, simple_cnn, five_layer_cnn and conventional_cnn are small;
+    mobilenet_v2, resnet18, efficientnet_b0 and vgg16 are torchvision's."""
     imagenet: bool = False
     """Start from torchvision's ImageNet weights (downloaded once by torchvision)."""
     qubits: Annotated[int, Field(ge=1, le=16)] = 4
+    """Qubits of the circuit: angles that go in, values ⟨Z⟩ that come out."""
     layers: Annotated[int, Field(ge=0, le=32)] = 2
     """Trainable layers of the circuit; 0 leaves the encoding alone."""
     encoding: Literal["ry", "rx"] = "ry"
@@ -336,7 +374,9 @@ class Model(Section):
     rotations: tuple[Literal["rx", "ry", "rz"], ...] = ("rz", "ry")
     """Trainable rotations of a layer, in order; RZ last in the last layer would be dead under ⟨Z⟩."""
     entanglement: Literal["ring", "linear", "full", "ranged", "none"] = "ring"
+    """Pairs of qubits that the gates of a layer entangle; ``ranged``: at a distance that grows from layer to layer."""
     entangler: Literal["cx", "cz"] = "cx"
+    """The gate that entangles them."""
     reuploading: bool = False
     """Encode the angles again before every layer."""
     superposition: bool = False
@@ -348,6 +388,7 @@ class Model(Section):
     train_circuit: bool = True
     """False keeps the random weights of the circuit, or of what is in its place: a control."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    """Share of the values that the head leaves out at random in training."""
     alpha: float = 0.1
     """Initial value of α in eq. 13."""
     train_alpha: bool = True
@@ -382,11 +423,15 @@ class Train(Section):
     circuit_precision: Literal["float32", "float64"] = "float32"
     """Of the circuit's weights and simulation (complex64 or complex128)."""
     epochs: Annotated[int, Field(ge=1)] = 20
+    """Passes over the labelled training images, if training does not stop early."""
     batch_size: Annotated[int, Field(ge=2)] = 64
+    """Images in a step."""
     learning_rate: Positive = 1e-3
+    """Highest learning rate of the backbone, of AdamW."""
     head_learning_rate: Positive = 1e-3
     """Learning rate of everything behind the backbone: compression, circuit, fusion, head."""
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    """Weight decay of AdamW; α and the circuit's angles have none."""
     unfreeze: Literal["all", "none"] | Annotated[int, Field(ge=0)] = "all"
     """How much of the encoder is trained: ``all``, ``none``, or the number of its last blocks."""
     class_weights: bool = False
@@ -426,10 +471,11 @@ class Hardware(Section):
     dd: Literal["none", "XX", "XpXm", "XY4"] = "none"
     """Dynamical decoupling of idle qubits."""
     twirl_gates: bool | None = None
-    """None, here and below: as the resilience level does."""
+    """Twirl gates; None: as the resilience level does."""
     twirl_measure: bool | None = None
+    """Twirl measurements; None: as the resilience level does."""
     mitigation: bool | None = None
-    """Of readout error (TREX); it needs twirled measurements."""
+    """Mitigate readout error (TREX), which needs twirled measurements; None: as the resilience level does."""
     copies: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     """Copies of the circuit on the chip, each with another image."""
     reference_chunk: bool | None = None
@@ -479,11 +525,17 @@ class Experiment(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
     """Name of the run folder."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Decides everything random: splits that are drawn, initial weights, order, augmentation, shots."""
     data: Data
+    """The labelled images."""
     pretrain: Pretrain = Pretrain()
+    """Stage 1, without labels."""
     model: Model = Model()
+    """The classifier."""
     train: Train = Train()
+    """Stage 2, with labels."""
     hardware: Hardware = Hardware()
+    """Evaluations on IBM hardware."""
 
     @property
     def split_seed(self) -> int:

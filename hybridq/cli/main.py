@@ -9,7 +9,20 @@ from io import TextIOWrapper
 import typer
 
 from backends.errors import BackendError
-from hybridq.cli import backends, compare, data, evaluate, export, jobs, predict, quickstart, report, study, train
+from hybridq.cli import (
+    backends,
+    compare,
+    config,
+    data,
+    evaluate,
+    export,
+    jobs,
+    predict,
+    quickstart,
+    report,
+    study,
+    train,
+)
 from hybridq.errors import UserError, printable
 from hybridq.files import KEPT, is_full
 
@@ -32,6 +45,7 @@ for command in (
     app.command()(command)
 app.add_typer(study.app, name="study")
 app.add_typer(data.app, name="data")
+app.add_typer(config.app, name="config")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(backends.app, name="backends")
 

@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import yaml
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema, model_validator
 
 from hybridq.config import Experiment, Section, parse_experiment, sentences
+from hybridq.config_schema import OVERRIDES
 from hybridq.errors import UserError
 from hybridq.yaml_text import read_settings
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._]*$", max_length=40)]
 CHOSEN: Final = "tuning.yaml"
 """In a study's folder: what was tuned, by model and data set."""
-Overrides = dict[str, Any]
+Overrides = Annotated[dict[str, Any], WithJsonSchema({"type": "object", "$comment": OVERRIDES})]
 """Keys of the experiment's configuration, such as ``model.alpha: 0``; ``{seed}`` in a text is the cell's seed."""
-Changes = Annotated[Overrides, BeforeValidator(lambda given: Overrides() if given is None else given)]
+Changes = Annotated[Overrides, BeforeValidator(lambda given: {} if given is None else given)]
 """Overrides of one model or data set; nothing after the name is none."""
 
 
@@ -28,10 +29,13 @@ class Choice(Section):
     """The values of one tuned key: between ``low`` and ``high``, or one of ``choices``."""
 
     low: float | None = None
+    """Lowest value of a range."""
     high: float | None = None
+    """Highest value of a range."""
     log: bool = False
     """Even over the logarithm."""
     choices: tuple[float | int | str | bool, ...] | None = None
+    """The values themselves, in place of a range."""
 
     @model_validator(mode="after")
     def _complete(self) -> Choice:
@@ -62,6 +66,7 @@ class Study(Section):
     """What a study file says."""
 
     name: Name
+    """Name of the study's folder."""
     base: str
     """The experiment's configuration that all cells share; relative to the study file."""
     set: Overrides = Field(default_factory=dict)
@@ -70,11 +75,12 @@ class Study(Section):
     """What each model changes in the configuration; ``{}`` is the base itself."""
     main: Name | None = None
     """The model against which the others are tested; None: the first."""
-    data: dict[Name, Changes] = Field(default_factory=lambda: {"data": Overrides()}, min_length=1)
+    data: dict[Name, Changes] = Field(default_factory=lambda: {"data": {}}, min_length=1)
     """What each data set changes."""
     label_fractions: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)] = (1.0,)
     """Shares of the training images whose labels are used."""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+    """Each is a run of every model on every data set."""
     backends: Annotated[tuple[str, ...], Field(min_length=1)] = ("aer",)
     """Where the trained weights are evaluated; models without a circuit on the first only."""
     interventions: tuple[Literal["mean", "shuffle"], ...] = ()
@@ -82,6 +88,7 @@ class Study(Section):
     allow_leaks: bool = False
     """Train on splits that the audit rejects; runs, reports and tables say so."""
     split: str = "test"
+    """The part of the images that is evaluated: train, validation or test."""
     threads: Annotated[int, Field(ge=1)] = 1
     """Of every cell; as many cells run side by side as there are cores for."""
     encoder: Overrides | None = None

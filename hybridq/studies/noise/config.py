@@ -34,6 +34,7 @@ class NoiseStudy(Section):
     others: tuple[str, ...] = ("fake_marrakesh", "fake_brisbane", "fake_mumbai")
     """Those of which only ``all`` sources together are studied, at every strength: other calibrations."""
     sources: Annotated[tuple[NoiseSource, ...], Field(min_length=1)] = SOURCES
+    """Kinds of noise, one at a time; ``all`` is the calibration as it is."""
     scales: Annotated[tuple[Annotated[float, Field(gt=0, le=100)], ...], Field(min_length=1)] = (
         0.25,
         0.5,
@@ -54,6 +55,7 @@ class NoiseStudy(Section):
     """Seeds of the transpiler, which then chooses the qubits, at strength 1; everything else takes the best of several
     placements."""
     split: str = "test"
+    """The part of the images that is evaluated: train, validation or test."""
 
     @field_validator("devices", "others")
     @classmethod
