@@ -135,15 +135,15 @@ def _keys(
             continue
         also = _by_model(name) if section is Model else ""
         if default is not PydanticUndefined and stands != default:
-            also = f"{_yaml(default)} where its section is given without it"
-        shown = "" if field.is_required() else _yaml(stands)
+            also = f"{in_one_line(default)} where its section is given without it"
+        shown = "" if field.is_required() else in_one_line(stands)
         yield Key(full, _words(described, schema), shown, field.is_required(), sentence, also)
         if (named := _inner_by_name(field.annotation)) is not None:
             yield from _keys(named, schema["$defs"][named.__name__], schema, f"{full}.NAME.", None)
 
 
 def _by_model(key: str) -> str:
-    others = [f"{_yaml(defaults[key])} for {name}" for name, defaults in SYSTEMS.items() if key in defaults]
+    others = [f"{in_one_line(defaults[key])} for {name}" for name, defaults in SYSTEMS.items() if key in defaults]
     return ", ".join(others)
 
 
@@ -156,7 +156,7 @@ def _words(described: dict[str, Any], schema: dict[str, Any]) -> str:
     if "anyOf" in described:
         return " or ".join(dict.fromkeys(_words(one, schema) for one in described["anyOf"]))
     if "enum" in described or "const" in described:
-        return " or ".join(_yaml(value) for value in described.get("enum", [described.get("const")]))
+        return " or ".join(in_one_line(value) for value in described.get("enum", [described.get("const")]))
     match described.get("type"):
         case "null":
             return "null"
@@ -199,12 +199,11 @@ def _list(described: dict[str, Any], schema: dict[str, Any]) -> str:
     return f"list, each {item}"
 
 
-def _yaml(value: Any) -> str:
-    """The value as it stands in a configuration."""
-    if isinstance(value, dict) and not value:
-        return "{}"
+def in_one_line(value: Any) -> str:
+    """Return the value as it stands in a configuration, in one line whatever is in it."""
     plain = list(value) if isinstance(value, tuple) else value
-    return str(yaml.safe_dump(plain, default_flow_style=True, width=1000)).removesuffix("\n").removesuffix("\n...")
+    text = yaml.safe_dump(plain, default_flow_style=True, allow_unicode=True, width=10**6)
+    return text.removesuffix("\n").removesuffix("\n...")
 
 
 def _inner(annotation: Any) -> type[Section] | None:

@@ -16,6 +16,7 @@ from hybridq.cli import (
     data,
     evaluate,
     export,
+    init,
     jobs,
     predict,
     quickstart,
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 for command in (
     quickstart.quickstart,
+    init.init,
     train.train,
     evaluate.evaluate,
     compare.compare,
