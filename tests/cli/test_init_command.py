@@ -153,6 +153,28 @@ def test_names_that_yaml_would_take_for_something_else_are_written_and_read_back
     assert written("2026-05-03.yaml").name == "2026-05-03"
 
 
+def test_dicom_files_are_found_and_kept_apart_by_patient_without_naming_one(hybridq: Command, here: Path) -> None:
+    from pydicom import dcmread
+    from pydicom.data import get_testdata_file
+    from pydicom.uid import generate_uid
+
+    random = np.random.default_rng(2)
+    for name in ("healthy", "sick"):
+        (here / "studies" / name).mkdir(parents=True)
+        for number in range(12):
+            image = dcmread(str(get_testdata_file("CT_small.dcm", download=False)))
+            image.PatientID, image.PatientName = f"SECRET{name}{number // 2}", "SECRET^NAME"
+            image.StudyInstanceUID = f"1.2.3.{number // 2 + 1}{len(name)}"
+            image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+            image.PixelData = random.integers(0, 2000, (image.Rows, image.Columns)).astype(np.int16).tobytes()
+            image.save_as(here / "studies" / name / f"{number}.dcm")
+    done = hybridq("init", "studies")
+    assert done.code == 0, done.error
+    assert "12 groups (patient), each in one split." in done.out
+    assert written("studies.yaml").data.source == "dicom:path=studies"
+    assert "SECRET" not in (here / "studies.yaml").read_text() + done.out
+
+
 @pytest.mark.slow
 def test_what_is_written_learns_three_easy_classes_as_it_is(hybridq: Command, here: Path) -> None:
     draw(here / "mine", {"clear": 80, "few": 80, "many": 80}, deep=True)
