@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import types
 import typing
 from collections.abc import Sequence
@@ -28,6 +29,8 @@ from pydantic import (
 from hybridq.config_keys import FIRST_KEYS
 from hybridq.errors import UserError
 from hybridq.yaml_text import parse_settings, parse_yaml, read_settings
+
+logger = logging.getLogger(__name__)
 
 Range = tuple[float, float]
 Positive = Annotated[float, Field(gt=0)]
@@ -560,9 +563,11 @@ def _experiment(tree: dict[str, Any], overrides: Sequence[str], where: str) -> E
     for override in overrides:
         _override(tree, override)
     try:
-        return Experiment.model_validate(tree)
+        experiment = Experiment.model_validate(tree)
     except ValidationError as error:
         raise UserError(sentences(where, error, Experiment)) from None
+    logger.debug("%s: %s", where, experiment)
+    return experiment
 
 
 def sentences(where: str, error: ValidationError, root: type[BaseModel]) -> str:

@@ -33,16 +33,29 @@ class _Plain(Console):
 
 
 console = _Plain(highlight=False, soft_wrap=True)
+_quiet = False
+
+
+def be_quiet(quiet: bool) -> None:
+    """Show results, questions, warnings and errors alone, or also what is being done."""
+    global _quiet
+    _quiet = quiet
+
+
+def narrate(line: str) -> None:
+    """One line on what is being done, which is no result: nothing with ``-q``."""
+    if not _quiet:
+        announce(line)
 
 
 def bars() -> AbstractContextManager[Bars]:
     """Bars on a terminal; nothing where the output goes to a file."""
-    return bars_on(console, shown=console.is_terminal)
+    return bars_on(console, shown=console.is_terminal and not _quiet)
 
 
 def working(what: str) -> AbstractContextManager[object]:
     """A spinner beside ``what`` on a terminal, for what has no steps to count."""
-    return console.status(Text(what)) if console.is_terminal else nullcontext()
+    return console.status(Text(what)) if console.is_terminal and not _quiet else nullcontext()
 
 
 @contextmanager
@@ -81,7 +94,7 @@ class Waiting:
 
     def __init__(self, device: str) -> None:
         self._device = device
-        self._spinner = Spinner(device, console=console) if console.is_terminal else None
+        self._spinner = Spinner(device, console=console) if console.is_terminal and not _quiet else None
         self._trouble = ""
         self._last = ""
 
@@ -107,7 +120,7 @@ class Waiting:
             # Longer than the terminal it would scroll.
             self._spinner.update(Text(line + again, overflow="ellipsis", no_wrap=True))
         elif line != self._last:
-            announce(line)
+            narrate(line)
         self._last = line
 
     def _line(self, status: Status) -> str:

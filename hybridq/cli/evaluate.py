@@ -300,14 +300,14 @@ class Evaluations:
             return evaluate_on_hardware(self._run, backend, self._choice, submission)
         if submission.given():
             raise UserError(f"{submission.given()[0]} is for IBM hardware (ibm_…); {backend} is simulated here")
-        from hybridq.cli.console import announce, bars, working
+        from hybridq.cli.console import bars, narrate, working
 
         with working("loading torch and qiskit"):
             from hybridq.evaluation.evaluate import evaluate as run_evaluation
             from hybridq.evaluation.evaluate import plan_evaluation
         plan = plan_evaluation(self._inference, backend, replace_q=replace_q)
         if plan.finished:
-            announce(f"{plan.label}: on disk already ({plan.folder})")
+            narrate(f"{plan.label}: on disk already ({plan.folder})")
             return plan.folder
         with bars() as progress:
             return run_evaluation(plan, progress=progress)

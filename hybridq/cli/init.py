@@ -29,7 +29,7 @@ def init(
     """Look at your images and write a commented configuration that trains on them as it is. Overwrites nothing."""
     from yaml import safe_dump
 
-    from hybridq.cli.console import announce, bars, working
+    from hybridq.cli.console import announce, bars, narrate, working
     from hybridq.config import parse_experiment
     from hybridq.errors import UserError
     from hybridq.files import atomic_write, check_file, write_text
@@ -54,7 +54,7 @@ def init(
             proposal.splits.to_csv(partial, index=False)
     write_text(file, proposal.text)
     for sentence in proposal.said:
-        announce(sentence)
+        narrate(sentence)
     for sentence in proposal.warnings:
         announce(f"warning: {sentence}")
     announce(f"written: {file}; next: hybridq train {file}")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import logging
 import sys
+from importlib.metadata import PackageNotFoundError, version
 from io import TextIOWrapper
+from typing import Annotated
 
 import typer
 
@@ -24,8 +27,11 @@ from hybridq.cli import (
     study,
     train,
 )
+from hybridq.cli.verbosity import choose, to_the_front
 from hybridq.errors import UserError, printable
 from hybridq.files import KEPT, is_full
+
+logger = logging.getLogger(__name__)
 
 app = typer.Typer(
     name="hybridq",
@@ -52,17 +58,44 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(backends.app, name="backends")
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        try:
+            print(f"hybridq {version('hybridq-medical')}")
+        except PackageNotFoundError:
+            print("hybridq, not installed as a package")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and stop.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Log what is done, on standard error; anywhere in the line.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("-q", "--quiet", help="Show results and warnings alone; anywhere in the line.")
+    ] = False,
+) -> None:
+    if quiet and verbose:
+        raise UserError("-q and -v: give one of them")
+    choose(quiet=quiet, verbose=verbose)
+
+
 def main() -> None:
     """Run the command line; a mistake of the user's and a full disk end in one sentence and exit code 2."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # letters that it has no code for are shown as "?"
             stream.reconfigure(errors="replace")
     try:
-        app()
+        app(to_the_front(sys.argv[1:]))
     except Exception as error:
         sentence = _sentence(error)
         if sentence is None:
             raise
+        logger.debug("ended by", exc_info=True)
         print(f"hybridq: {sentence}", file=sys.stderr)
         sys.exit(2)
 

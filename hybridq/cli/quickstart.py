@@ -17,11 +17,11 @@ def quickstart(runs: Runs = Path("runs")) -> None:
     text = files("hybridq").joinpath("configs/quickstart.yaml").read_text(encoding="utf-8")
     experiment = parse_experiment(text, where="quickstart.yaml")
     from hybridq.cli.compare import compare
-    from hybridq.cli.console import announce
+    from hybridq.cli.console import narrate
     from hybridq.cli.report import report
     from hybridq.cli.train import train_experiment
 
-    announce("Synthetic coronary angiogram patches, drawn by this package; nothing is downloaded.")
+    narrate("Synthetic coronary angiogram patches, drawn by this package; nothing is downloaded.")
     run = train_experiment(experiment, runs)
     compare(run.folder, list(BACKENDS))
     report(run.folder)

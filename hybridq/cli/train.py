@@ -39,13 +39,15 @@ def train(
 
 def train_experiment(experiment: Experiment, runs: Path, *, allow_leaks: bool = False) -> RunFolder:
     """Train with progress and end with a line that names the result."""
-    from hybridq.cli.console import announce, bars, working
+    from hybridq.cli.console import announce, bars, narrate, working
 
     with working("loading torch and qiskit"):
         from hybridq.training.train import train as run_training
     try:
         with bars() as progress:
-            run = run_training(experiment, runs, announce=announce, progress=progress, allow_leaks=allow_leaks)
+            run = run_training(
+                experiment, runs, announce=narrate, warn=announce, progress=progress, allow_leaks=allow_leaks
+            )
     except KeyboardInterrupt:
         announce("interrupted; the same command continues after the last finished epoch")
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Final
 
 import torch
@@ -67,8 +68,11 @@ def load_model(run: RunFolder) -> Classifier:
     """
     experiment = run.experiment
     settings = experiment.model.model_copy(update={"imagenet": False})
-    classes = len(run.classes)
-    model = build_model(settings, experiment.data.channels, classes, _circuit(experiment, NOISELESS_TRAINING))
+    with warnings.catch_warnings():
+        # It was said when the run was trained, and circuit.json has it.
+        warnings.filterwarnings("ignore", message="circuit: no observable depends on")
+        circuit = _circuit(experiment, NOISELESS_TRAINING)
+    model = build_model(settings, experiment.data.channels, len(run.classes), circuit)
     load_weights(model, run)
     return model.eval()
 

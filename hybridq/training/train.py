@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -46,6 +45,8 @@ from hybridq.training.randomness import derived_seed
 from hybridq.training.signatures import finetuning_signatures, pretraining_signatures
 from hybridq.training.simclr import SimCLR
 from hybridq.typing import Announce, Progress
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -263,6 +264,14 @@ def _fit(module: LightningModule, folder: Path, epochs: int, callbacks: list[Cal
             num_sanity_val_steps=0,
             enable_progress_bar=False,
             enable_model_summary=False,
+        )
+        logger.debug(
+            "%s: %d epochs on %s, %d threads, %s",
+            folder,
+            epochs,
+            trainer.strategy.root_device,
+            torch.get_num_threads(),
+            f"continued from {last}" if last.exists() else "from the beginning",
         )
         try:
             trainer.fit(module, ckpt_path=str(last) if last.exists() else None, weights_only=True)

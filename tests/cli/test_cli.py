@@ -12,7 +12,7 @@ import pytest
 from hybridq.cli.main import main
 
 HEAVY = ("torch", "qiskit", "lightning", "pandas", "matplotlib", "sklearn", "scipy")
-COMMANDS = ("quickstart", "train", "evaluate", "compare", "report", "predict")
+COMMANDS = ("quickstart", "init", "config", "train", "evaluate", "compare", "report", "predict")
 
 
 def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import math
 import os
 import re
@@ -32,6 +33,8 @@ from hybridq.data.pixels import File, Pixels
 from hybridq.errors import UserError
 from hybridq.files import atomic_write
 from hybridq.typing import Count
+
+logger = logging.getLogger(__name__)
 
 CACHE_DIR: Final = "HYBRIDQ_CACHE_DIR"
 """Environment variable that names the folder of what can be computed again."""
@@ -70,6 +73,7 @@ def open_images(manifest: Manifest, data: Data, *, split: str | None = None, pro
                     pixels = np.load(folder / PIXELS, mmap_mode="r")
     except OSError as error:
         raise UserError(f"{folder.parent}: {_complaint(error)}; {CACHE_DIR} can name another folder") from None
+    logger.debug("decoded images %s: %s", pixels.shape, folder)
     images = Images(pixels)
     return images if split is None else images.view(manifest.part(split).index.to_numpy())
 

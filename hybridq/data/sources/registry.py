@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 import re
 from collections.abc import Callable
@@ -22,6 +23,8 @@ from hybridq.data.tables import OF_SPLITS, Columns
 from hybridq.errors import UserError
 from hybridq.files import check_folder
 from hybridq.typing import Count
+
+logger = logging.getLogger(__name__)
 
 DATA_DIR: Final = "HYBRIDQ_DATA_DIR"
 """Environment variable that names the folder under which data sets are looked for."""
@@ -177,6 +180,7 @@ def load_manifest(
     registered, request = _parse(name, data, progress, whole, again)
     _check_columns(request)
     manifest = registered.load(request)
+    logger.debug("%s: %d images, classes %s", manifest.source, len(manifest.table), manifest.classes)
     if data.splits is not None:
         manifest = apply_split_manifest(
             manifest,
