@@ -23,19 +23,26 @@ def run(
     engine: Annotated[Literal["local", "dask"], typer.Option(help="Processes here, or a Dask cluster.")] = "local",
     address: Annotated[str | None, typer.Option(help="Of the Dask scheduler, such as tcp://127.0.0.1:8786.")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Cells side by side; default: what the cores allow.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="MODEL", help="Run this model's cells alone; may be given again.")
+    ] = None,
+    seed: Annotated[
+        list[int] | None, typer.Option(metavar="N", help="Run this seed's cells alone; may be given again.")
+    ] = None,
     runs: Runs = Path("runs"),
 ) -> None:
     """Train and evaluate the cells that are not finished; a cell that fails does not stop the others.
 
-    The same command continues a killed study. Exit code 1 when a cell failed.
+    The same command continues a killed study; with --only and --seed a part of it. Exit code 1 when a cell failed.
     """
-    from hybridq.cli.console import announce, bars, working
+    from hybridq.cli.console import announce, bars, narrate, working
     from hybridq.errors import UserError
-    from hybridq.studies.models.config import load_study
+    from hybridq.studies.models.config import load_study, some_cells
 
     if (engine == "dask") != (address is not None):
         raise UserError("--engine dask and --address belong together; give both or neither")
-    study, cells = load_study(file, runs)
+    study, everything = load_study(file, runs)
+    cells = some_cells(study, everything, only or (), seed or ())
     with working("loading torch and qiskit"):
         from hybridq.studies.models.run import pending, pending_encoders, run_study
     root = runs / study.name
@@ -43,7 +50,8 @@ def run(
     encoders = pending_encoders(waiting, root)
     first = f", {len(encoders)} shared encoder{'s' if len(encoders) > 1 else ''} first" if encoders else ""
     finished = len(cells) - len(waiting)
-    announce(f"{study.name}: {len(cells)} cells, {finished} finished, {len(waiting)} to run in {root}{first}")
+    of = f" of {len(everything)}" if len(cells) < len(everything) else ""
+    narrate(f"{study.name}: {len(cells)}{of} cells, {finished} finished, {len(waiting)} to run in {root}{first}")
     done = 0
     try:
         with bars() as progress:
@@ -51,14 +59,18 @@ def run(
             def report(cell: str, reason: str | None) -> None:
                 nonlocal done
                 done += 1
-                announce(f"{cell}: {'finished' if reason is None else f'failed: {reason}'}")
+                if reason is None:
+                    narrate(f"{cell}: finished")
+                else:
+                    announce(f"{cell}: failed: {reason}")
                 progress("cells", done, len(encoders) + len(waiting))
 
             outcome = run_study(study, cells, root, address=address, jobs=jobs, report=report)
     except KeyboardInterrupt:
         announce("interrupted; the same command continues")
         raise
-    announce(f"{len(outcome.finished)} of {len(cells)} cells are finished")
+    chosen = " chosen" if of else ""
+    announce(f"{len(outcome.finished)} of {len(cells)}{chosen} cells are finished")
     if outcome.failed:
         announce(f"{len(outcome.failed)} failed: {', '.join(outcome.failed)}; why: {root / 'failures'}")
         raise typer.Exit(1)
@@ -78,7 +90,7 @@ def tune(
     No test image is used. Every trial is in tuning.csv of the study's folder, the best settings are in tuning.yaml,
     which the study's cells take. The same command continues a killed search.
     """
-    from hybridq.cli.console import announce, bars, working
+    from hybridq.cli.console import announce, bars, narrate, working
     from hybridq.studies.models.config import load_study
 
     study, cells = load_study(file, runs, tuned=False)
@@ -88,7 +100,7 @@ def tune(
     root = runs / study.name
     missing, total = tuning.count_missing(study, cells, root, trials)
     first = "; the shared encoder is pretrained first" if pending_encoders(cells, root) else ""
-    announce(f"{study.name}: {total} trials, {total - missing} finished, {missing} to run in {root}{first}")
+    narrate(f"{study.name}: {total} trials, {total - missing} finished, {missing} to run in {root}{first}")
     done = 0
     try:
         with bars() as progress:
@@ -96,7 +108,10 @@ def tune(
             def report(trial: str, value: float | None) -> None:
                 nonlocal done
                 done += 1
-                announce(f"{trial}: {'failed' if value is None else f'validation AUC {value:.4f}'}")
+                if value is None:
+                    announce(f"{trial}: failed")
+                else:
+                    narrate(f"{trial}: validation AUC {value:.4f}")
                 progress("trials", done, missing)
 
             chosen = tuning.tune(study, cells, root, trials=trials, jobs=jobs, report=report)

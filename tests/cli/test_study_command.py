@@ -67,6 +67,20 @@ def results_size(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.glob("predictions/*.parquet"))
 
 
+def test_a_part_of_a_study_is_run_by_model_and_seed(study_file: Path, hybridq: Command) -> None:
+    runs = study_file.parent / "runs"
+    settings = ("study", "run", study_file, "--runs", runs, "--jobs", 1)
+    study_file.write_text(STUDY.replace('[aer, "aer:shots=64"]', "[aer]").replace("[mean, shuffle]", "[]"))
+    done = hybridq(*settings, "--only", "linear", "--seed", 1)
+    assert done.code == 0, done.error
+    assert "small: 1 of 4 cells, 0 finished, 1 to run" in done.out
+    assert "1 of 1 chosen cells are finished" in done.out
+    assert [path.parent.name for path in runs.glob("small/*/cell.txt")] == ["linear-data-s1"]
+    assert "2 of 2 chosen cells" in hybridq(*settings, "--only", "linear", "-q").out
+    assert "--only cubic: the study small has hybrid, linear" in hybridq.refused(*settings, "--only", "cubic")
+    assert "--seed 7: the study small has 0, 1" in hybridq.refused(*settings, "--seed", 7)
+
+
 def test_a_missing_file_of_cells_is_named(study_file: Path, hybridq: Command) -> None:
     missing = study_file.parent / "cells.csv"
     assert "cells.csv: no such file" in hybridq.refused("study", "table", study_file, "--cells", missing)

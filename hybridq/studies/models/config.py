@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -166,6 +166,15 @@ def load_study(path: Path, runs: Path = Path("runs"), *, tuned: bool = True) -> 
     root = runs / study.name
     chosen = _chosen(study, root / CHOSEN) if tuned else {}
     return study, list(_cells(study, text, chosen, root.resolve(), f"{path} over {base}"))
+
+
+def some_cells(study: Study, cells: list[Cell], models: Sequence[str], seeds: Sequence[int]) -> list[Cell]:
+    """Return the cells of these models and seeds; none named is all. Raises :class:`UserError` for unknown ones."""
+    for option, given, known in (("--only", models, tuple(study.models)), ("--seed", seeds, study.seeds)):
+        for value in given:
+            if value not in known:
+                raise UserError(f"{option} {value}: the study {study.name} has {', '.join(map(str, known))}")
+    return [cell for cell in cells if cell.model in (models or study.models) and cell.seed in (seeds or study.seeds)]
 
 
 def _chosen(study: Study, file: Path) -> dict[str, dict[str, Overrides]]:

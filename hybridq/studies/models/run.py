@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -127,7 +128,9 @@ def run_cell(
     name = experiment.name
     make_folder(folder)
     try:
-        with FileLock(folder / f".{name}.lock"):
+        # Of several processes each would say the same again; what limits a run is in its files.
+        with warnings.catch_warnings(), FileLock(folder / f".{name}.lock"):
+            warnings.simplefilter("ignore")
             run = _trained(configuration, folder, allow_leaks)
             _evaluate(run, backends, split, interventions)
             write_text(_marker(folder, name), "\n".join([split, *backends, *interventions]) + "\n")
