@@ -94,9 +94,9 @@ def _allow_overrides(schema: dict[str, Any]) -> None:
     overrides["properties"] = dict(_by_dotted_key(experiment, experiment, ""))
     schema["$defs"] = schema.get("$defs", {}) | experiment["$defs"] | {"Overrides": overrides}
     for holder in holders:
-        said = {key: holder[key] for key in ("description", "default") if key in holder}
-        holder.clear()
-        holder.update({"$ref": "#/$defs/Overrides", "$comment": OVERRIDES, **said})
+        holder.pop("type")
+        holder.pop("additionalProperties", None)
+        holder["$ref"] = "#/$defs/Overrides"
 
 
 def _holders(node: Any) -> Iterator[dict[str, Any]]:
@@ -167,10 +167,8 @@ def _words(described: dict[str, Any], schema: dict[str, Any]) -> str:
         case "array":
             return _list(described, schema)
         case "object":
-            of = described.get("additionalProperties") or next(
-                iter(described.get("patternProperties", {}).values()), {}
-            )
-            return f"names, each with {_words(of, schema) if of else 'values'}"
+            inside = [described.get("additionalProperties"), *described.get("patternProperties", {}).values()]
+            return f"names, each with {next((_words(one, schema) for one in inside if one), 'values')}"
         case "string":
             return "text"
         case list() as kinds:

@@ -252,8 +252,8 @@ def _positive(manifest: Manifest, warnings: list[str]) -> str | None:
         return None
     if manifest.positive_by:
         return manifest.classes[1]
-    shares = manifest.table["label"].value_counts()
-    rarer = manifest.classes[int(shares.idxmin())] if shares.nunique() > 1 else manifest.classes[1]
+    labels = manifest.table["label"].to_numpy(np.int64)
+    rarer = manifest.classes[0 if (labels == 0).sum() < (labels == 1).sum() else 1]
     warnings.append(
         f"The names do not say which of {' and '.join(manifest.classes)} is the positive class; {rarer} was written to "
         "data.positive: change it if that is wrong, since every sensitivity is of that class."
@@ -305,8 +305,10 @@ def _colour(looks: list[Appearance]) -> str:
 
 def _counts(manifest: Manifest) -> dict[str, Counter[str]]:
     """Images by class, of each split and of all."""
-    counts = manifest.counts()
-    found = {split: Counter({str(name): int(counts.loc[split, name]) for name in counts.columns}) for split in SPLITS}
+    found = {
+        str(split): Counter({str(name): int(count) for name, count in counts.items()})
+        for split, counts in manifest.counts().to_dict("index").items()
+    }
     return found | {"": sum(found.values(), Counter())}
 
 

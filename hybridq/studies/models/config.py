@@ -75,7 +75,7 @@ class Study(Section):
     """What each model changes in the configuration; ``{}`` is the base itself."""
     main: Name | None = None
     """The model against which the others are tested; None: the first."""
-    data: dict[Name, Changes] = Field(default_factory=lambda: {"data": {}}, min_length=1)
+    data: dict[Name, Changes] = Field(default_factory=lambda: {"data": dict[str, Any]()}, min_length=1)
     """What each data set changes."""
     label_fractions: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)] = (1.0,)
     """Shares of the training images whose labels are used."""
