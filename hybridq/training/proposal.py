@@ -143,7 +143,7 @@ def propose(data: Data, name: str, file: Path, progress: Progress, *, splits_fil
         section["columns"] = data.model_dump(mode="json")["columns"]
     if positive is not None:
         section["positive"] = positive
-        by = manifest.positive_by or "chosen here, as the rarer one; nothing else says so"
+        by = manifest.positive_by or "chosen here; nothing else says so"
         said["positive"] = [f"Of which class a sensitivity is: {positive} ({by})."]
     if splits is not None or data.splits is not None:
         section["splits"] = data.splits if splits is None else str(splits_file)

@@ -95,7 +95,7 @@ def test_a_positive_class_that_no_name_tells_is_said_to_be_a_guess(hybridq: Comm
     out = hybridq("init", "mine").out
     assert "do not say which of left and right is the positive class; right was written to data.positive" in out
     assert written("mine.yaml").data.positive == "right"
-    assert "chosen here, as the rarer one" in (here / "mine.yaml").read_text()
+    assert "chosen here; nothing else says so" in (here / "mine.yaml").read_text()
 
 
 def test_nothing_is_overwritten(hybridq: Command, here: Path) -> None:
