@@ -83,7 +83,10 @@ def source_of(images: str) -> str:
 
 def name_for(images: str) -> str:
     """Return a name for the run: that of the folder or table, with what a name may not hold replaced."""
-    name = Path(re.sub(r"^[a-z_]+:(?:path=|name=)?", "", images)).absolute().stem
+    if not Path(images).expanduser().exists():  # a source's name: its first option
+        images = re.sub(r"^[a-z_]+:(?:[a-z_]+=)?([^,]*).*$", r"\1", images)
+    path = Path(images).expanduser().absolute()
+    name = path.name if path.is_dir() else path.stem
     return re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("_.-")[:100] or "images"
 
 
@@ -160,15 +163,15 @@ def propose(data: Data, name: str, file: Path, progress: Progress, *, splits_fil
             _line("seed", SEED),
             "data:",
             *(line for key, value in section.items() for line in _with_comment(key, value, said.get(key, []))),
-            *_training(len(training), counts["train"], size),
+            *training_sections(len(training), counts["train"]),
         ]
     )
     sentences = [sentence for some in said.values() for sentence in some]
     return Proposal(text + "\n", splits, tuple(sentences), tuple(warnings))
 
 
-def _training(images: int, counts: Counter[str], size: int) -> list[str]:
-    """The sections on model and training for so many training images, of classes with these counts."""
+def training_sections(images: int, counts: Counter[str]) -> list[str]:
+    """Return the lines on model and training for so many training images, of classes with these counts."""
     batch = 16 if images < SMALL else 32 if images < 10 * SMALL else 64
     steps = math.ceil(images / batch)
     wanted = 300 if images < SMALL else 1500
