@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hybridq.studies.noise.config import NoiseStudy
     from hybridq.studies.noise.tables import Tables
     from hybridq.submission import SubmissionPlan
+    from hybridq.training.loggers import Loggers
 
 
 class Run:
@@ -215,18 +216,21 @@ class Run:
         split: str = "test",
         limit: int | None = None,
         stratified: bool = False,
+        learned_noise: bool = False,
         progress: Progress | None = None,
     ) -> pd.DataFrame:
         """Compare methods of error mitigation on a simulated device: bias, scatter, flips and cost, a row per method.
 
-        Written to ``mitigation`` of the run folder; a finished study is read.
+        Written to ``mitigation`` of the run folder; a finished study is read. ``learned_noise`` adds PEA and PEC.
         """
         import pandas as pd
 
         from hybridq.studies.mitigation.run import mitigate, plan_mitigation
         from hybridq.studies.mitigation.tables import TABLE
 
-        plan = plan_mitigation(self._inference(ImageChoice(split, limit, stratified)), backend)
+        plan = plan_mitigation(
+            self._inference(ImageChoice(split, limit, stratified)), backend, learned_noise=learned_noise
+        )
         with shown(progress or self._progress) as told:
             folder = mitigate(plan, progress=told)
         return pd.read_csv(folder / TABLE)
@@ -301,6 +305,7 @@ def train(
     overrides: Mapping[str, Any] | None = None,
     runs: str | Path = "runs",
     allow_leaks: bool = False,
+    logger: Loggers = None,
     progress: Progress | None = None,
 ) -> Run:
     """Train both stages into a run folder and return the finished run; a killed training continues.
@@ -310,6 +315,7 @@ def train(
         overrides: keys and values such as ``{"train.epochs": 5}``, which go before the file.
         runs: folder that holds the run folders.
         allow_leaks: train on splits that the audit rejects; every report says so.
+        logger: a logger of Lightning's, or several, beside ``train.logger``.
         progress: told what is done; see :class:`Run`.
 
     Raises:
@@ -321,7 +327,9 @@ def train(
     from hybridq.training.train import train as run_training
 
     with shown(progress) as told:
-        folder = run_training(experiment, Path(runs), announce=announce, progress=told, allow_leaks=allow_leaks)
+        folder = run_training(
+            experiment, Path(runs), announce=announce, progress=told, allow_leaks=allow_leaks, logger=logger
+        )
     return Run(folder, progress)
 
 

@@ -22,8 +22,8 @@ from hybridq.config_schema import FIRST_LINE, FOLDER, in_one_line
 from hybridq.data.audit import inspect, leak_sentences
 from hybridq.data.audit.splitting import draw_splits
 from hybridq.data.decoding import IMAGE_ENDINGS
+from hybridq.data.formats.dicom_header import dicom_files
 from hybridq.data.images.appearance import MOST_LOOKED_AT, Appearance, appearance_of
-from hybridq.data.images.dicom_header import dicom_files
 from hybridq.data.images.images import map_images
 from hybridq.data.images.intensity import choose_range, describe, measure
 from hybridq.data.manifest import SPLITS, Manifest

@@ -207,7 +207,7 @@ def training_figure(run: RunFolder, training: dict[str, Any]) -> Drawn | None:
         f"({training['best_validation_auc']:.3f} in epoch {training['best_epoch']}, whose weights are kept), α, "
         "quantum share and the gradient norm of the circuit."
     )
-    caption = f"By epoch. The weights of the epoch with the {chosen_by(run.experiment())} are the ones evaluated."
+    caption = f"By epoch. The weights of the epoch with the {chosen_by(run.experiment)} are the ones evaluated."
     return Drawn.of(drawing, "training", caption, alt)
 
 
