@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,6 +34,7 @@ from backends.ibm.plan import (
     MAX_JOB_SECONDS,
     MAX_RESULT_BYTES,
     Plan,
+    Workload,
     make_plan,
 )
 from backends.ibm.repetition import RepDelay, stored_rep_delay
@@ -176,6 +178,69 @@ def test_quantum_seconds_are_two_a_job_and_delay_reset_and_duration_of_every_exe
     assert folded.quantum_seconds == pytest.approx(
         2.0 + 20 * 1024 * (3 * pause + 9 * compiled.circuit_seconds) + 1024 * pause
     )
+
+
+def alone(options: HardwareOptions, num_qubits: int = 156, delay: float = 250e-6, **costs: Any) -> Workload:
+    return Workload(options, num_qubits=num_qubits, rep_delay=RepDelay(delay), **costs)
+
+
+@pytest.mark.parametrize(
+    ("options", "num_qubits", "delay", "sets"),
+    [
+        # 5,000,000 executions a job
+        (HardwareOptions(shots=1000, resilience=0), 10, 250e-6, 5000),
+        (HardwareOptions(shots=1024), 10, 250e-6, 4881),
+        # 16,000,000 bytes of measured bits
+        (HardwareOptions(shots=1000, resilience=0), 156, 250e-6, 820),
+        (HardwareOptions(shots=1024), 156, 250e-6, 800),
+        # three hours: (10,800 s - 2 s) / (1000 × 4.0023 ms), and (10,798 s - 1024 × 4.0023 ms) / (1024 × 4.0023 ms)
+        (HardwareOptions(shots=1000, resilience=0), 10, 4e-3, 2697),
+        (HardwareOptions(shots=1024), 10, 4e-3, 2633),
+    ],
+)
+def test_a_job_holds_as_many_parameter_sets_as_ibm_s_limits_allow(
+    options: HardwareOptions, num_qubits: int, delay: float, sets: int
+) -> None:
+    assert alone(options, num_qubits, delay).sets_a_job == sets
+
+
+def test_a_job_above_five_million_executions_is_charged_as_several() -> None:
+    workload = alone(HardwareOptions(shots=1000, resilience=0))
+    for sets, sub_jobs in ((5000, 1), (5001, 2), (10_000, 2), (12_000, 3)):
+        assert workload.seconds(sets) == pytest.approx(2 * sub_jobs + sets * 1000 * 252.3e-6)
+    assert workload.seconds(12_000, jobs=4) == pytest.approx(2 * 4 + 12_000 * 1000 * 252.3e-6)
+
+
+def test_a_job_is_stopped_after_twice_its_estimate_and_a_minute_but_no_later_than_three_hours() -> None:
+    (short,) = plan_of(10, 1, HardwareOptions(shots=1000, resilience=0)).chunks
+    assert short.estimated_seconds == pytest.approx(2 + 10_000 * 0.00035)
+    assert short.max_execution_seconds == 71
+    long, *_ = plan_of(3000, 1, HardwareOptions(shots=1000, resilience=0), rep_delay_seconds=10e-3).chunks
+    assert long.estimated_seconds > 5400
+    assert long.max_execution_seconds == 10_800
+
+
+def test_bytes_up_and_down_are_those_of_circuits_sets_and_measured_bits() -> None:
+    plain = alone(HardwareOptions(shots=1000, resilience=0), inputs=12, gates=100, layers=5, used_qubits=8)
+    # A circuit and its gates for each job; 150 bytes and 12 inputs of 8 bytes in base64 for each set.
+    assert plain.upload_bytes(30, 2) == 2 * (40_000 + 3800) + 30 * (150 + 128)
+    assert plain.result_bytes(30) == 30 * 1000 * 156 / 8
+    mitigated = replace(plain, options=HardwareOptions(shots=1024), groups=3)
+    assert mitigated.upload_bytes(30, 2) == 2 * (40_000 + 3800 + 40_000) + 30 * 3 * (150 + 128)
+    assert mitigated.result_bytes(30, 2) == (30 * 3 + 2) * 1024 * 156 / 8
+    folded = replace(plain, options=HardwareOptions(shots=1024, resilience=2))
+    layers = (1 + 3 + 5) * 5 * (4000 + 200 * 8)
+    assert folded.upload_bytes(30, 2) == 2 * (3 * (40_000 + 3800) + 40_000 + layers) + 30 * 3 * (150 + 128)
+    plan = plan_of(30, 1, HardwareOptions(shots=1000, resilience=0))
+    assert plan.download_bytes == 30 * 1000 * 156 / 8 * 4 / 3
+
+
+def test_readout_calibration_is_charged_and_counted_once_a_job() -> None:
+    workload = alone(HardwareOptions(shots=1024), seconds_per_circuit=0.01, groups=2, circuit_seconds=1e-6)
+    assert workload.executions(30, 3) == (30 * 2 + 3) * 1024
+    assert workload.circuits(30, 3) == (30 * 2 + 3) * 32
+    assert workload.seconds(30, 3) == pytest.approx(3 * (2 + 1024 * 252.3e-6 + 0.32) + 60 * (1024 * 253.3e-6 + 0.32))
+    assert workload.quick_seconds(30, 3) == pytest.approx(3 * 2 + 63 * 1024 * 0.00035)
 
 
 def test_a_charge_for_each_circuit_counts_every_randomization_and_the_calibration() -> None:

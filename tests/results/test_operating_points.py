@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from hybridq.statistics.operating_point import (
     choose,
     parse_rule,
 )
+from hybridq.statistics.scored import Scored
 
 SaveEvaluation = Callable[..., Path]
 RULES = (YOUDEN, parse_rule("sensitivity=0.8"), parse_rule("sensitivity=1"), parse_rule("cost=10:1"))
@@ -126,6 +128,32 @@ def test_the_threshold_comes_from_validation_images_with_an_interval(save_evalua
         for w in np.concatenate(list(draw(saved.labels, None, 0)))[:50]
     ]
     assert chosen.low <= np.median(slow) <= chosen.high
+
+
+def scored_at(*positive: float) -> Scored:
+    """Images of the classes 1, 1, 0, 0 with these probabilities of class 1."""
+    scores = np.array(positive)
+    return Scored(np.array([1, 1, 0, 0]), np.column_stack([1 - scores, scores]), None, ("well", "ill"))
+
+
+def test_a_probability_at_the_threshold_is_called_positive() -> None:
+    threshold = replace(choose(scored_at(0.9, 0.8, 0.2, 0.1), YOUDEN, "aer"), value=0.5)
+    before, now = scored_at(0.5, 0.6, 0.5, 0.4), scored_at(0.4, 0.5, 0.5, 0.5)
+    point = apply(now, threshold, (before, now), backend="fake_torino", kind="simulated device")
+    assert point.called == 3
+    assert [point.rates[name]["value"] for name in ("sensitivity", "specificity")] == [0.5, 0.0]
+    assert point.changes is not None
+    assert [point.changes[name]["value"] for name in ("sensitivity", "specificity")] == [-0.5, -0.5]
+    positive, negative = point.predictive["positive"], point.predictive["negative"]
+    assert positive is not None
+    assert negative is not None
+    assert (positive["value"], negative["value"]) == (pytest.approx(1 / 3), 0.0)
+
+
+def test_a_probability_of_nothing_is_found_where_all_positives_are_asked_for() -> None:
+    # Only the threshold 0 finds a positive whose probability is 0, and it calls all images positive.
+    chosen = choose(scored_at(0.0, 0.8, 0.3, 0.0), parse_rule("sensitivity=1"), "aer")
+    assert (chosen.value, chosen.rates) == (0.0, {"sensitivity": 1.0, "specificity": 0.0})
 
 
 def test_rates_are_those_of_the_images_called_positive(save_evaluation: SaveEvaluation) -> None:

@@ -89,6 +89,55 @@ def test_the_variance_is_that_of_a_two_way_table() -> None:
     assert found.standard_error**2 == pytest.approx((of_seeds + of_groups - rest) / (seeds * groups), rel=0.05)
 
 
+def every_resample(table: np.ndarray) -> np.ndarray:
+    """Means (G^G, S) of the rows of ``table`` (S, G) over all ways to draw G groups with replacement."""
+    return np.array([table[:, drawn].mean(axis=1) for drawn in product(range(table.shape[1]), repeat=table.shape[1])])
+
+
+@pytest.mark.parametrize(
+    ("of_seed", "of_group", "of_both"), [(1.0, 1.0, 1.0), (0.0, 2.0, 0.3), (2.0, 0.0, 0.3), (0.0, 0.0, 1.0)]
+)
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_variance_and_degrees_of_freedom_are_those_of_the_analysis_of_variance(
+    of_seed: float, of_group: float, of_both: float, seeds: int
+) -> None:
+    """Exactly so where every resample is drawn once; no estimate is below the spread of the groups alone."""
+    groups = 4
+    for draw in range(5):
+        random = np.random.default_rng([draw, seeds])
+        table = of_seed * random.normal(size=(seeds, 1)) + of_group * random.normal(size=groups)
+        table = table + of_both * random.normal(size=(seeds, groups)) + 0.3
+        found = two_level(table.mean(axis=1), every_resample(table), groups, 1.0)
+        by_seed, by_group, mean = table.mean(axis=1, keepdims=True), table.mean(axis=0), table.mean()
+        squares_of_seeds = groups * ((by_seed - mean) ** 2).sum() / (seeds - 1)
+        squares_of_groups = seeds * ((by_group - mean) ** 2).sum() / (groups - 1)
+        squares_of_rest = ((table - by_seed - by_group + mean) ** 2).sum() / ((seeds - 1) * (groups - 1))
+        images = seeds * groups
+        from_groups = max(squares_of_groups - squares_of_rest, 0.0) / images
+        total = max(squares_of_seeds / images + from_groups, squares_of_groups / images)
+        rest = total - squares_of_seeds / images
+        degrees = total**2 / ((squares_of_seeds / images) ** 2 / (seeds - 1) + rest**2 / (groups - 1))
+        assert found.value == pytest.approx(mean)
+        assert found.standard_error == pytest.approx(np.sqrt(total))
+        assert found.degrees == pytest.approx(degrees)
+        assert not found.collapsed
+
+
+def test_one_seed_over_every_resample_has_the_standard_error_of_a_mean() -> None:
+    table = np.array([[0.1, 0.4, -0.2, 0.3]])
+    found = two_level(table.mean(axis=1), every_resample(table), 4, 1.0)
+    # The variance of the four is 0.07 with the divisor 3, that of their mean a quarter of it.
+    assert (found.value, found.standard_error, found.degrees) == pytest.approx((0.15, np.sqrt(0.07 / 4), 3.0))
+    assert found.reach == pytest.approx(3.182446 * np.sqrt(0.07 / 4), rel=1e-6)
+    assert found.p == pytest.approx(ttest_1samp(table[0], 0).pvalue)
+
+
+def test_seeds_that_agree_have_the_degrees_of_the_groups() -> None:
+    table = np.tile([0.1, 0.4, -0.2, 0.3], (3, 1))
+    found = two_level(table.mean(axis=1), every_resample(table), 4, 1.0)
+    assert (found.standard_error, found.degrees) == pytest.approx((np.sqrt(0.07 / 4), 3.0))
+
+
 def test_one_seed_is_tested_over_groups_alone() -> None:
     random = np.random.default_rng(2)
     table = random.normal(size=(1, 25))
