@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: quickstart test test-all lint check-results bench-quantum bench-data clean
+.PHONY: quickstart test test-all lint mutants check-results bench-quantum bench-data clean
 
 quickstart: $(INSTALLED)
 	$(BIN)/hybridq quickstart
@@ -25,6 +25,9 @@ test: lint
 
 test-all: lint
 	$(BIN)/pytest -m 'slow or not slow'
+
+mutants: $(INSTALLED)
+	$(BIN)/python tests/mutants
 
 check-results: $(INSTALLED)
 	$(BIN)/python -m papers.results --check

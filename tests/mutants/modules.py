@@ -1,0 +1,84 @@
+"""The modules that are given faults, the tests of each, and the faults that are not left to the draw."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_STATISTICS: Final = "tests/statistics/test_"
+_EVALUATED: Final = ("tests/evaluation/test_evaluate.py", "tests/results/test_replaced_q.py")
+_OPERATING: Final = ("tests/results/test_operating_points.py",)
+_HARDWARE: Final = "tests/backends/test_hardware_"
+
+MODULES: Final[dict[str, tuple[str, ...]]] = {
+    "hybridq/training/batches.py": ("tests/training/test_batches.py", "tests/data/test_cache.py"),
+    "hybridq/statistics/metrics.py": (f"{_STATISTICS}metrics.py",),
+    "hybridq/statistics/bootstrap.py": (f"{_STATISTICS}metrics.py", f"{_STATISTICS}intervals.py"),
+    "hybridq/statistics/intervals.py": (f"{_STATISTICS}intervals.py", "tests/results/test_comparison.py"),
+    "hybridq/statistics/calibration.py": (f"{_STATISTICS}calibration.py",),
+    "hybridq/statistics/multilabel.py": (f"{_STATISTICS}multilabel.py",),
+    "hybridq/statistics/multilabel_intervals.py": (f"{_STATISTICS}multilabel.py",),
+    "hybridq/statistics/ordinal.py": (f"{_STATISTICS}ordinal.py",),
+    "hybridq/statistics/operating_point.py": _OPERATING,
+    "hybridq/statistics/risk_coverage.py": (f"{_STATISTICS}risk_coverage.py",),
+    "hybridq/statistics/scored.py": (f"{_STATISTICS}calibration.py", f"{_STATISTICS}risk_coverage.py", *_OPERATING),
+    "hybridq/statistics/significance.py": (f"{_STATISTICS}significance.py",),
+    "hybridq/statistics/tasks.py": ("tests/studies/test_table.py", "tests/cli/test_tasks.py"),
+    "hybridq/studies/models/paired_tests.py": ("tests/studies/test_table.py",),
+    "hybridq/results/evaluation.py": ("tests/results/test_comparison.py", *_EVALUATED),
+    "hybridq/results/selection.py": _EVALUATED,
+    "hybridq/results/comparison.py": ("tests/results/test_comparison.py", "tests/results/test_hardware_comparison.py"),
+    "hybridq/results/operating_points.py": _OPERATING,
+    "hybridq/results/replaced_q.py": ("tests/results/test_replaced_q.py",),
+    "hybridq/evaluation/evaluate.py": _EVALUATED,
+    "hybridq/evaluation/explanations.py": ("tests/evaluation/test_representations.py",),
+    "hybridq/evaluation/hardware.py": (
+        "tests/results/test_hardware_comparison.py",
+        "tests/cli/test_hardware_command.py",
+    ),
+    "hybridq/evaluation/images.py": (*_EVALUATED, "tests/cli/test_evaluate_elsewhere.py"),
+    "hybridq/evaluation/predict.py": ("tests/cli/test_predict_command.py",),
+    "hybridq/evaluation/representations.py": ("tests/evaluation/test_representations.py",),
+    "hybridq/evaluation/training_mean.py": ("tests/results/test_replaced_q.py",),
+    "hybridq/data/splits.py": ("tests/data/test_splits.py",),
+    "hybridq/quantum/training_noise.py": ("tests/quantum/test_training_noise.py",),
+    "hybridq/quantum/surrogate.py": ("tests/export/test_surrogate.py",),
+    "backends/ibm/plan.py": (f"{_HARDWARE}plan.py", f"{_HARDWARE}ledger.py"),
+    "backends/ibm/execution.py": (f"{_HARDWARE}execution.py", f"{_HARDWARE}adoption.py"),
+    "backends/ibm/ledger.py": (f"{_HARDWARE}ledger.py", f"{_HARDWARE}execution.py", f"{_HARDWARE}adoption.py"),
+    "backends/ibm/copies.py": (f"{_HARDWARE}copies.py", f"{_HARDWARE}plan.py"),
+    "backends/noise.py": ("tests/backends/test_backends_noise.py", "tests/backends/test_backends_scale.py"),
+    "backends/noise_gates.py": ("tests/backends/test_backends_noise_gates.py",),
+    "backends/noise_sources.py": ("tests/backends/test_backends_sources.py",),
+}
+
+TRAINING: Final = ("hybridq/training/", "hybridq/quantum/", "hybridq/data/")
+"""What takes part in training: the run that tests share is trained anew there."""
+
+_BATCHES: Final = "hybridq/training/batches.py"
+NAMED: Final[dict[str, tuple[tuple[str, str], ...]]] = {
+    _BATCHES: (
+        ('generator_at(self._seed, self._stage, epoch, "order")', 'generator_at(self._seed, self._stage, 0, "order")'),
+        (
+            'generator_at(self._seed, self._stage, epoch, step, "view", number)',
+            'generator_at(self._seed, self._stage, 0, step, "view", number)',
+        ),
+    ),
+    "hybridq/statistics/significance.py": (("small = units / (units - 1)", "small = 1.0"),),
+    "hybridq/statistics/operating_point.py": (
+        ("called = scores >= value", "called = scores > value"),
+        (
+            "called = scored.probabilities[:, 1] >= threshold.value\n    return",
+            "called = scored.probabilities[:, 1] > threshold.value\n    return",
+        ),
+    ),
+    "backends/ibm/plan.py": (
+        ("JOB_SECONDS = 2.0", "JOB_SECONDS = 2.5"),
+        ("RESET_SECONDS = 2.3e-6", "RESET_SECONDS = 2.3e-5"),
+        ("MAX_JOB_SECONDS = 3 * 3600", "MAX_JOB_SECONDS = 6 * 3600"),
+        ("LIMIT_FACTOR, LIMIT_SECONDS = 2.0, 60", "LIMIT_FACTOR, LIMIT_SECONDS = 4.0, 60"),
+    ),
+}
+"""Faults that were once unnoticed: in the source, and what stands there instead."""
+
+EQUIVALENT: Final[dict[tuple[str, str], str]] = {}
+"""Faults that change nothing, by module and as they are printed, each with the reason."""
