@@ -82,9 +82,7 @@ def examined(workshop: Workshop, module: str, number: int, seed: str) -> tuple[s
     seconds = time.monotonic() - start
     print(f"{module}: {len(drawn) - len(missed)} of {len(drawn)} ({seconds:.0f} s)", flush=True)
     for fault in missed:
-        print(
-            f"    line {fault.lines.start}{'' if survey.tests_of(fault.lines) else ' (not run)'}: {fault}", flush=True
-        )
+        print(f"    line {fault.lines.start}{survey.remark(fault.lines)}: {fault}", flush=True)
     return module, len(drawn) - len(missed), len(drawn)
 
 

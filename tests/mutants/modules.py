@@ -12,7 +12,7 @@ _HARDWARE: Final = "tests/backends/test_hardware_"
 MODULES: Final[dict[str, tuple[str, ...]]] = {
     "hybridq/training/batches.py": ("tests/training/test_batches.py", "tests/data/test_cache.py"),
     "hybridq/statistics/metrics.py": (f"{_STATISTICS}metrics.py",),
-    "hybridq/statistics/bootstrap.py": (f"{_STATISTICS}metrics.py", f"{_STATISTICS}intervals.py"),
+    "hybridq/statistics/bootstrap.py": (f"{_STATISTICS}bootstrap.py", f"{_STATISTICS}metrics.py"),
     "hybridq/statistics/intervals.py": (f"{_STATISTICS}intervals.py", "tests/results/test_comparison.py"),
     "hybridq/statistics/calibration.py": (f"{_STATISTICS}calibration.py",),
     "hybridq/statistics/multilabel.py": (f"{_STATISTICS}multilabel.py",),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import brier_score_loss
@@ -61,6 +63,19 @@ def test_of_more_classes_the_probability_of_the_decision_is_judged() -> None:
     assert found.bins[0].predicted >= 1 / 3
     truth = np.eye(3)[labels]
     assert found.brier["value"] == pytest.approx(((p - truth) ** 2).sum(axis=1).mean())
+
+
+def test_imitations_are_drawn_as_they_were_for_saved_reports() -> None:
+    evaluation = binary(50, 1.0)
+    bins = [np.argsort(evaluation.probabilities[:, 1])[5 * k : 5 * (k + 1)] for k in range(10)]
+    random, errors = np.random.default_rng([4, 7]), []
+    for _ in range(1000):
+        off = (random.random(50) < evaluation.probabilities[:, 1]) - evaluation.probabilities[:, 1]
+        errors.append(sum(abs(off[inside].sum()) for inside in bins) / 50)
+    found = calibration(replace(evaluation, seed=4))
+    assert found.ece_by_chance == pytest.approx(np.mean(errors))
+    assert found.ece_by_chance_high == pytest.approx(np.quantile(errors, 0.95))
+    assert [b.images for b in found.bins] == [5] * 10
 
 
 def test_images_of_a_group_are_no_independent_evidence() -> None:

@@ -15,6 +15,7 @@ from hybridq.statistics.intervals import (
     metrics_with_intervals,
     newcombe,
     proportion_with_interval,
+    signed,
     wilson,
 )
 from hybridq.statistics.metrics import METRICS
@@ -166,3 +167,20 @@ def test_flips_have_a_wilson_interval_and_a_wider_one_when_they_cluster() -> Non
     clustered = proportion_with_interval(flips, [f"p{i // 10}" for i in range(100)], seed=0)
     assert (alone["low"], alone["high"]) == pytest.approx(wilson(0.1, 100))
     assert clustered["high"] > alone["high"]
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "text"),
+    [
+        (0.0312, 3, "+0.031"),
+        (-0.0312, 3, "−0.031"),
+        (0.0, 3, "0.000"),
+        (-0.0002, 3, "0.000"),
+        (-0.0002, 4, "−0.0002"),
+        (1.0, 3, "+1.000"),
+        (-1.0, 1, "−1.0"),
+    ],
+)
+def test_a_change_has_a_sign_and_zero_has_none(value: float, decimals: int, text: str) -> None:
+    assert signed(value, decimals) == text
+    assert signed(value) == signed(value, 3)
