@@ -76,8 +76,12 @@ def examined(workshop: Workshop, module: str, number: int, seed: str) -> tuple[s
     source = (ROOT / module).read_text(encoding="utf-8")
     drawn = [replaced(source, *named) for named in NAMED.get(module, ())]
     drawn += faults(source, number, f"{seed} {module}")
-    drawn = [fault for fault in drawn if (module, str(fault)) not in EQUIVALENT]
-    survey = workshop.survey(module)
+    drawn = [fault for fault in drawn if str(fault) not in EQUIVALENT.get(module, {})]
+    try:
+        survey = workshop.survey(module)
+    except RuntimeError as error:
+        print(error, flush=True)
+        return module, 0, len(drawn)
     missed = [fault for fault in drawn if not workshop.notices(module, fault, survey)]
     seconds = time.monotonic() - start
     print(f"{module}: {len(drawn) - len(missed)} of {len(drawn)} ({seconds:.0f} s)", flush=True)

@@ -20,7 +20,7 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     "hybridq/statistics/ordinal.py": (f"{_STATISTICS}ordinal.py",),
     "hybridq/statistics/operating_point.py": _OPERATING,
     "hybridq/statistics/risk_coverage.py": (f"{_STATISTICS}risk_coverage.py",),
-    "hybridq/statistics/scored.py": (f"{_STATISTICS}calibration.py", f"{_STATISTICS}risk_coverage.py", *_OPERATING),
+    "hybridq/statistics/scored.py": (f"{_STATISTICS}scored.py", *_OPERATING),
     "hybridq/statistics/significance.py": (f"{_STATISTICS}significance.py",),
     "hybridq/statistics/tasks.py": ("tests/studies/test_table.py", "tests/cli/test_tasks.py"),
     "hybridq/studies/models/paired_tests.py": ("tests/studies/test_table.py",),
@@ -80,5 +80,26 @@ NAMED: Final[dict[str, tuple[tuple[str, str], ...]]] = {
 }
 """Faults that were once unnoticed: in the source, and what stands there instead."""
 
-EQUIVALENT: Final[dict[tuple[str, str], str]] = {}
+EQUIVALENT: Final[dict[str, dict[str, str]]] = {
+    "hybridq/training/batches.py": {
+        "self._order = lru_cache(maxsize=1)(self._order_of)"
+        "  →  self._order = lru_cache(maxsize=2)(self._order_of)": "the order is the same, kept or drawn again",
+    },
+    "hybridq/statistics/intervals.py": {
+        "return None if high - low < 1e-12 else (low, high)"
+        "  →  return None if high - low <= 1e-12 else (low, high)": "no width is 1e-12 to the last bit",
+    },
+    "hybridq/statistics/ordinal.py": {
+        "return np.concatenate([compute_metrics((w @ cells).reshape(-1, classes, classes)) "
+        "for w in draw(y, codes, seed)])  →  return np.concatenate([compute_metrics((w @ cells)"
+        ".reshape(-2, classes, classes)) for w in draw(y, codes, seed)])": "numpy finds any negative length",
+    },
+    "hybridq/statistics/risk_coverage.py": {
+        "order = np.argsort(-sureness, kind='stable')"
+        "  →  order = np.argsort(-sureness)": "images of one confidence are handed over together",
+    },
+    "hybridq/statistics/significance.py": {
+        "if total < _NOTHING:  →  if total <= _NOTHING:": "no variance is 1e-20 to the last bit",
+    },
+}
 """Faults that change nothing, by module and as they are printed, each with the reason."""

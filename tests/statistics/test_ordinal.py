@@ -65,3 +65,20 @@ def test_changes_are_paired_and_no_change_is_not_shown() -> None:
         assert interval["low"] < interval["value"] == 0 < interval["high"]
     reversed_grades = difference_intervals(labels, probabilities[:, ::-1], probabilities, None, seed=0)
     assert reversed_grades["kappa"]["high"] < 0 < reversed_grades["mae"]["low"]
+
+
+def test_without_errors_every_further_one_is_taken_to_be_the_largest_possible() -> None:
+    labels = np.arange(20) % 4
+    right = np.eye(4)[labels]
+    z = 1.959964**2
+    for groups, units in ((None, 20), ([str(k // 4) for k in range(20)], 5)):
+        wrong = z / (units + z)  # Wilson's limit of none
+        found = intervals(labels, right, groups, seed=0)
+        # Three grades each; over the disagreement by chance of four equal classes, 2 · 1.25 squared grades, for kappa.
+        assert found["mae"]["high"] == pytest.approx(min(3 * wrong, 3), abs=1e-6)
+        assert found["kappa"]["low"] == pytest.approx(max(1 - 9 * wrong / 2.5, -1), abs=1e-6)
+        assert {interval["method"] for interval in found.values()} == {"widest for 0 errors, Wilson"}
+        changes = difference_intervals(labels, right, right, groups, seed=0)
+        alone = z / (20 + z)
+        for name, reach in (("kappa", 9 * alone / 2.5), ("mae", 3 * alone)):
+            assert (changes[name]["low"], changes[name]["high"]) == pytest.approx((-reach, reach), abs=1e-6)
