@@ -22,7 +22,7 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     "hybridq/statistics/risk_coverage.py": (f"{_STATISTICS}risk_coverage.py",),
     "hybridq/statistics/scored.py": (f"{_STATISTICS}scored.py", *_OPERATING),
     "hybridq/statistics/significance.py": (f"{_STATISTICS}significance.py",),
-    "hybridq/statistics/tasks.py": ("tests/studies/test_table.py", "tests/cli/test_tasks.py"),
+    "hybridq/statistics/tasks.py": (f"{_STATISTICS}tasks.py",),
     "hybridq/studies/models/paired_tests.py": ("tests/studies/test_table.py",),
     "hybridq/results/evaluation.py": ("tests/results/test_comparison.py", *_EVALUATED),
     "hybridq/results/selection.py": _EVALUATED,
