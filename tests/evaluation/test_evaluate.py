@@ -44,6 +44,7 @@ def test_the_noiseless_backend_decides_as_the_model_in_one_piece_does(run: RunFo
     with torch.no_grad():
         whole = load_model(run)(to_float(open_images(manifest, data, split="test")[:])).softmax(dim=1).numpy()
     table = results(folder)
+    assert table.columns.tolist() == ["id", "group", "label", "predicted", "p_0", "p_1"]
     assert table["id"].tolist() == rows["id"].tolist()
     assert np.allclose(table[["p_0", "p_1"]], whole, atol=1e-5)
     assert {path.name for path in folder.iterdir()} == {
@@ -70,6 +71,16 @@ def test_an_evaluation_is_computed_once_and_again_for_other_weights(run: RunFold
     other = planned(open_run(run.folder), "aer")
     assert not other.finished
     assert other.folder != folder
+
+
+def test_a_folder_with_something_else_in_it_is_not_taken_for_an_evaluation(run: RunFolder) -> None:
+    plan = plan_evaluation(run, "aer", limit=6, stratified=True)
+    plan.folder.mkdir(parents=True)
+    (plan.folder / "note.txt").write_text("mine")
+    with pytest.raises((UserError, OSError)):
+        evaluate(plan, progress=quietly)
+    assert [path.name for path in run.evaluations.iterdir()] == [plan.folder.name]
+    assert [path.name for path in plan.folder.iterdir()] == ["note.txt"]
 
 
 def test_noise_changes_expectation_values_but_not_the_images(run: RunFolder) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from hybridq.errors import UserError
 from hybridq.results.comparison import compare_evaluations, write_comparison
-from hybridq.results.evaluation import read_evaluations
+from hybridq.results.evaluation import read_evaluation, read_evaluations
 from hybridq.statistics.intervals import NO_DIFFERENCE
 from hybridq.statistics.metrics import METRICS
 
@@ -130,3 +130,25 @@ def test_evaluations_are_listed_from_ideal_to_real_and_unfinished_ones_left_out(
     (tmp_path / "evaluations" / ".half.partial").mkdir()
     listed = [evaluation.backend for evaluation in read_evaluations(tmp_path)]
     assert listed == ["aer", "aer:shots=64", "fake_brisbane", "ibm_torino"]
+
+
+def test_names_are_read_as_text_and_no_group_is_no_group(save_evaluation: SaveEvaluation) -> None:
+    names = ["NA", "null", "nan", "007", *(f"image-{i}" for i in range(36))]
+    folder = save_evaluation("aer", "noiseless", ids=names)
+    assert read_evaluation(folder).ids == tuple(names)
+    assert read_evaluation(folder).groups is None
+    table = pd.read_csv(folder / "predictions.csv", dtype=str, keep_default_na=False)
+    table.loc[:1, "group"] = "NA"
+    table.to_csv(folder / "predictions.csv", index=False)
+    assert read_evaluation(folder).groups == ("NA", "NA", *[""] * 38)
+
+
+def test_what_an_evaluation_is_given_to_statistics_with(save_evaluation: SaveEvaluation) -> None:
+    evaluation = read_evaluation(save_evaluation("aer", "noiseless", split="validation"))
+    scored = evaluation.scored(7)
+    assert (scored.split, scored.seed, scored.groups) == ("validation", 7, None)
+    assert np.array_equal(scored.truth, np.arange(40) % 2)
+    assert np.array_equal(scored.probabilities, evaluation.probabilities)
+    del evaluation.record["split"]
+    assert evaluation.scored(0).split == "evaluated"
+    assert evaluation.rows_of(("image-3", "image-0")).tolist() == [3, 0]
