@@ -15,7 +15,7 @@ from qiskit_ibm_runtime.fake_provider import FakeBelemV2, FakeManilaV2
 from backends import BackendError, CircuitProgram, open_backend, stored_devices
 from backends.aer import N_TRAJECTORIES, AerBackend, SimulatedCircuit
 from backends.names import parse_name
-from backends.noise import ONE_QUBIT_SECONDS, TWO_QUBIT_SECONDS, scale_error
+from backends.noise import scale_error
 
 MIXED = (
     SparsePauliOp(["IIZ"], [1.0]),
@@ -118,7 +118,7 @@ def test_relaxation_and_idle_time_follow_t1_and_the_stated_gate_times() -> None:
     circuit.cx(1, 2)
     program = CircuitProgram(circuit, (), (), z_observables(3))
     got = values("noise:t1_us=10,t2_us=10", program, np.zeros((1, 0)), np.zeros(0))[0]
-    busy = ONE_QUBIT_SECONDS + TWO_QUBIT_SECONDS + TWO_QUBIT_SECONDS
+    busy = 35e-9 + 2 * 300e-9
     np.testing.assert_allclose(got[2], 1 - 2 * np.exp(-busy / 10e-6), atol=1e-6)
     np.testing.assert_allclose(got[:2], 1.0, atol=1e-9)
 

@@ -16,7 +16,7 @@ from hybridq.errors import UserError
 from hybridq.quantum.circuits import CircuitSpec
 from hybridq.quantum.engine_choice import simulated_circuit
 from hybridq.quantum.layer import quantum_layer
-from hybridq.quantum.training_noise import STRENGTHS, RandomStrength, sampled
+from hybridq.quantum.training_noise import RandomStrength, check_outcomes, sampled
 
 SPEC = CircuitSpec(qubits=3, layers=1)
 NOISE = "noise:depolarizing_1q=0.005,depolarizing_2q=0.02,meas1_prep0=0.02,meas0_prep1=0.05"
@@ -89,7 +89,7 @@ def test_a_strength_is_the_backends_scale(name: str, strength: float) -> None:
 
 def test_strengths_are_drawn_over_the_whole_range_by_torchs_seed() -> None:
     strengths = random_strength(low=0.5, high=1.5)
-    allowed = {id(strengths.at(value)) for value in np.linspace(0.5, 1.5, STRENGTHS)}
+    allowed = {id(strengths.at(value)) for value in np.linspace(0.5, 1.5, 33)}
     torch.manual_seed(0)
     drawn = [id(strengths.draw()) for _ in range(500)]
     torch.manual_seed(0)
@@ -128,6 +128,24 @@ def test_a_range_of_strengths_without_exact_noise_is_refused(options, sentence: 
 def test_a_strength_that_makes_an_error_no_probability_is_refused_before_training() -> None:
     with pytest.raises(BackendError, match=r"scale = 3 makes the readout error of qubit 0 .*; at most 2\.5"):
         quantum_layer(SPEC, backend="noise:readout=0.4", noise_scale=(0, 3))
+
+
+@pytest.mark.parametrize("observable", [("ZZ", -1.0), ("XI", 1.0)])
+def test_single_pauli_products_of_either_sign_have_two_outcomes(observable: tuple[str, float]) -> None:
+    check_outcomes([SparsePauliOp.from_list([observable])])
+    check_outcomes([SparsePauliOp.from_list([observable, ("IY", 0.0)])])
+
+
+@pytest.mark.parametrize("terms", [[("ZZ", 0.5)], [("ZZ", 1.0), ("IZ", 1.0)]])
+def test_other_observables_have_not(terms: list[tuple[str, float]]) -> None:
+    with pytest.raises(UserError, match="single Pauli products alone"):
+        check_outcomes([SparsePauliOp("ZZ"), SparsePauliOp.from_list(terms)])
+
+
+def test_a_strength_is_compiled_once() -> None:
+    strengths = random_strength()
+    assert strengths.at(0.5) is strengths.at(0.5)
+    assert strengths.at(0.5) is not strengths.at(1.0)
 
 
 def test_shots_of_sums_of_paulis_are_left_to_the_estimator() -> None:
