@@ -9,14 +9,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import struct
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
+from zipfile import BadZipFile
 
 import numpy as np
-from qiskit import QuantumCircuit, qasm3, qpy
+from qiskit import QiskitError, QuantumCircuit, qasm3, qpy
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.quantum_info import SparsePauliOp
 
@@ -34,6 +37,8 @@ UNSENT = frozenset({"intended", "failed", "cancelled"})
 """States of chunks that have no job that could give a result."""
 FIRST_OF_A_CHUNK = ("start", "stop", "estimated_seconds", "max_execution_seconds", "reference")
 """Fields that are in every digest of what was sent. Frozen; see :mod:`backends.key_content`."""
+_DAMAGED = (EOFError, NotImplementedError, BadZipFile, zlib.error, struct.error, QiskitError)
+"""What numpy and Qiskit raise, beside the usual, where a file ends early or holds something else."""
 
 
 @dataclass(frozen=True)
@@ -201,7 +206,7 @@ class Submission:
                 noise=noise,
                 noise_max_age_hours=float(about.get("noise_max_age_hours", 24.0)),
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, *_DAMAGED) as error:
             raise BackendError(f"the evaluation kept in {folder} cannot be read: {error}") from None
 
     def result_path(self, chunk: int, job_id: str) -> Path:

@@ -160,5 +160,5 @@ def _read_inputs(evaluation: HardwarePlan) -> tuple[NDArray[np.float32], FloatAr
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return arrays["features"], arrays["angles"]
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise UserError(f"{path}: cannot be read ({error})") from None
