@@ -45,8 +45,8 @@ _CALLED: Final = {
 }
 _LEFT: Final = {"annotation", "returns", "decorator_list", "exc", "cause"}
 """Fields that are left as they are: types, and the words of errors."""
-_CHECKS: Final = {"strict", "dtype", "encoding"}
-"""Keyword arguments without which right calls do the same."""
+_LEFT_OUT: Final = {"strict", "dtype", "encoding", "progress"}
+"""Keyword arguments that no result depends on where the call is right."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def _changes(node: ast.AST, statement: ast.stmt | None) -> Iterator[_Change]:
             continue
         children = value if isinstance(value, list) else [value]
         for index, child in enumerate(children):
-            if isinstance(child, ast.keyword) and child.arg in _CHECKS:
+            if isinstance(child, ast.keyword) and child.arg in _LEFT_OUT:
                 continue
             for new in _instead(child):
                 changed = [*children[:index], new, *children[index + 1 :]] if isinstance(value, list) else new
@@ -160,7 +160,7 @@ def _of(node: ast.AST) -> Iterator[tuple[ast.AST, str, Any]]:
         for field in ("args", "keywords"):
             given = getattr(node, field)
             for index, argument in enumerate(given):
-                if not (isinstance(argument, ast.keyword) and argument.arg in _CHECKS):
+                if not (isinstance(argument, ast.keyword) and argument.arg in _LEFT_OUT):
                     yield node, field, [*given[:index], *given[index + 1 :]]
         name = "id" if isinstance(node.func, ast.Name) else "attr"
         if other_name := _CALLED.get(getattr(node.func, name, "")):

@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 _STATISTICS: Final = "tests/statistics/test_"
-_EVALUATED: Final = ("tests/evaluation/test_evaluate.py", "tests/results/test_replaced_q.py")
+_EVALUATED: Final = (
+    "tests/evaluation/test_evaluate.py",
+    "tests/results/test_replaced_q.py",
+    "tests/pinned/test_pinned_results.py",
+)
 _OPERATING: Final = ("tests/results/test_operating_points.py",)
 _HARDWARE: Final = "tests/backends/test_hardware_"
 
@@ -24,7 +28,7 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     "hybridq/statistics/significance.py": (f"{_STATISTICS}significance.py",),
     "hybridq/statistics/tasks.py": (f"{_STATISTICS}tasks.py",),
     "hybridq/studies/models/paired_tests.py": ("tests/studies/test_table.py",),
-    "hybridq/results/evaluation.py": ("tests/results/test_comparison.py", *_EVALUATED),
+    "hybridq/results/evaluation.py": ("tests/results/test_comparison.py", "tests/results/test_replaced_q.py"),
     "hybridq/results/selection.py": (*_EVALUATED, "tests/pinned/test_pinned_keys.py"),
     "hybridq/results/comparison.py": (
         "tests/results/test_comparison.py",
@@ -32,14 +36,20 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
         "tests/results/test_replaced_q.py",
     ),
     "hybridq/results/operating_points.py": _OPERATING,
-    "hybridq/results/replaced_q.py": ("tests/results/test_replaced_q.py",),
+    "hybridq/results/replaced_q.py": ("tests/results/test_replaced_q.py", "tests/pinned/test_pinned_results.py"),
     "hybridq/evaluation/evaluate.py": _EVALUATED,
     "hybridq/evaluation/explanations.py": ("tests/evaluation/test_representations.py",),
     "hybridq/evaluation/hardware.py": (
+        "tests/evaluation/test_kept_submissions.py",
+        "tests/pinned/test_pinned_keys.py",
         "tests/results/test_hardware_comparison.py",
         "tests/cli/test_hardware_command.py",
     ),
-    "hybridq/evaluation/images.py": (*_EVALUATED, "tests/cli/test_evaluate_elsewhere.py"),
+    "hybridq/evaluation/images.py": (
+        "tests/evaluation/test_moved_run.py",
+        "tests/cli/test_evaluate_elsewhere.py",
+        "tests/cli/test_intensity_range.py",
+    ),
     "hybridq/evaluation/predict.py": ("tests/cli/test_predict_command.py",),
     "hybridq/evaluation/representations.py": ("tests/evaluation/test_representations.py",),
     "hybridq/evaluation/training_mean.py": ("tests/results/test_replaced_q.py",),

@@ -52,6 +52,8 @@ def test_the_training_mean_is_that_of_unaugmented_training_images_and_computed_o
     folder = evaluated(run, "aer", "mean")
     values = np.load(folder / "expectations.npz")["values"]
     assert (values == values[0]).all()
+    record = json.loads((folder / "record.json").read_text())
+    assert [record[name] for name in ("circuits", "executions", "quantum_seconds")] == [0, 0, 0.0]
     assert np.allclose(values[0], mean_over_training_images(run), atol=1e-5)
     kept = json.loads((run.folder / "q_training_mean.json").read_text())
     assert kept["images"] == (run.read_splits()["split"] == "train").sum()
