@@ -60,6 +60,9 @@ def test_the_training_mean_is_that_of_unaugmented_training_images_and_computed_o
     # What is kept is what is used: another part of the images gets the mean that lies in the run folder.
     (run.folder / "q_training_mean.json").write_text(json.dumps(kept | {"mean": [0.5] * 4}))
     other = evaluate(planned(run, "aer", split="validation", replace_q="mean"), progress=quietly)
+    for saved in (folder, other):
+        note = json.loads((saved / "record.json").read_text())["note"]
+        assert note == f"q is its mean over {kept['images']} training images on the noiseless simulator"
     assert (np.load(other / "expectations.npz")["values"] == 0.5).all()
 
 
