@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import math
 import os
 import resource
 import shutil
@@ -31,7 +32,7 @@ from mutants.watch import Chosen, SharedRun, Survey
 ENOUGH = 0.9
 """Share of the faults that has to be noticed."""
 PATIENCE = 40.0
-"""Seconds of tests, as they take without a fault, that a fault is shown to."""
+"""Seconds of a processor, without a fault, of the tests that a fault is shown to."""
 ROOT = Path(__file__).parents[2]
 LIBRARIES = (
     "captum.attr",
@@ -124,7 +125,7 @@ class Workshop:
         try:
             files = sorted({test.partition("::")[0] for test in tests})
             usual = sum(survey.seconds[test] for test in tests)
-            return self._pytest(files, [Chosen(tests), *self._shared(module)], seconds=60 + 3 * usual) != 0
+            return self._pytest(files, [Chosen(tests), *self._shared(module)], seconds=60 + 4 * usual) != 0
         finally:
             file.write_bytes(whole)
 
@@ -140,7 +141,7 @@ class Workshop:
         return [SharedRun(self._trained)]
 
     def _pytest(self, files: Sequence[str], plugins: Sequence[object], seconds: float) -> int:
-        """The exit status of pytest in a fork of this process; -9 where it took longer."""
+        """The exit status of pytest in a fork of this process; below 0 where it took longer."""
 
         def run() -> int:
             import pytest
@@ -154,17 +155,19 @@ class Workshop:
         return self._forked(run, seconds)
 
     def _forked(self, run: Callable[[], int], seconds: float) -> int:
+        """Run in a fork, for so many seconds of a processor; those of a clock may be ten times as many."""
         sys.stdout.flush()
         child = os.fork()
         if child == 0:
             status = 70
             try:
                 os.setsid()
+                resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(seconds), math.ceil(seconds)))
                 self._settle()
                 status = run()
             finally:
                 os._exit(status)
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + 10 * seconds
         while (ended := os.waitpid(child, os.WNOHANG))[0] == 0 and time.monotonic() < deadline:
             time.sleep(0.02)
         with_children_gone(child)

@@ -50,6 +50,7 @@ class Survey:
         self.tests: dict[str, list[int]] = {}
         """Lines by test."""
         self.seconds: dict[str, float] = {}
+        """Of a processor, by test."""
         self._file, self._told = file, told
         self._lines: set[int] = set()
         self._at_import: set[int] = set()
@@ -77,10 +78,10 @@ class Survey:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
-        self._lines, start = set(), time.monotonic()
+        self._lines, start = set(), time.process_time()
         sys.settrace(self._trace)
         yield
-        self.seconds[item.nodeid] = time.monotonic() - start
+        self.seconds[item.nodeid] = time.process_time() - start
         shared = [lines for name, lines in self._shared.items() if name in item.fixturenames]  # type: ignore[attr-defined]
         self.tests[item.nodeid] = sorted(self._lines.union(self._at_import, *shared))
 
