@@ -124,7 +124,11 @@ def _changes(node: ast.AST, statement: ast.stmt | None) -> Iterator[_Change]:
             for new in _instead(child):
                 changed = [*children[:index], new, *children[index + 1 :]] if isinstance(value, list) else new
                 yield child if isinstance(child, ast.stmt) else statement, node, field, changed  # type: ignore[misc]
-            if isinstance(child, ast.AST):
+            # Any negative length of a shape is the one to be found.
+            any_length = (
+                isinstance(child, ast.UnaryOp) and getattr(getattr(node, "func", None), "attr", "") == "reshape"
+            )
+            if isinstance(child, ast.AST) and not any_length:
                 yield from _changes(child, statement)
 
 

@@ -103,11 +103,6 @@ EQUIVALENT: Final[dict[str, dict[str, str]]] = {
         "return None if high - low < 1e-12 else (low, high)"
         "  →  return None if high - low <= 1e-12 else (low, high)": "no width is 1e-12 to the last bit",
     },
-    "hybridq/statistics/ordinal.py": {
-        "return np.concatenate([compute_metrics((w @ cells).reshape(-1, classes, classes)) "
-        "for w in draw(y, codes, seed)])  →  return np.concatenate([compute_metrics((w @ cells)"
-        ".reshape(-2, classes, classes)) for w in draw(y, codes, seed)])": "numpy finds any negative length",
-    },
     "hybridq/statistics/risk_coverage.py": {
         "order = np.argsort(-sureness, kind='stable')"
         "  →  order = np.argsort(-sureness)": "images of one confidence are handed over together",
