@@ -146,3 +146,39 @@ def test_an_evaluation_is_worked_on_by_one_process_and_a_dead_one_does_not_count
     evaluation = ledger.evaluation(KEY)
     assert evaluation is not None
     assert evaluation.holder == f"process {os.getpid()}"
+
+
+def test_one_of_the_first_version_keeps_its_id_and_what_it_holds(tmp_path: Path) -> None:
+    """Its evaluations were noted when they were submitted, which had been agreed to."""
+    dump = Path(__file__).with_name("kept_in_november") / "ledger.sql"
+    with sqlite3.connect(tmp_path / "old.sqlite") as db:
+        db.executescript(dump.read_text(encoding="utf-8"))
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+    for _ in range(2):
+        ledger = Ledger(tmp_path / "old.sqlite")
+        assert ledger.id == "18f3b487"
+        evaluation = ledger.evaluation(KEY)
+        assert evaluation is not None
+        assert evaluation.agreed == evaluation.created == "2026-11-28T12:02:05.730+00:00"
+        assert ledger.jobs()[0].charged_seconds == 2.032
+        ledger.close()
+    with sqlite3.connect(tmp_path / "old.sqlite") as db:
+        assert db.execute("SELECT id FROM ledger").fetchall() == [("18f3b487",)]
+    db.close()
+
+
+def test_a_dry_run_is_listed_and_is_in_no_sum(ledger: Ledger) -> None:
+    about = {"run": "runs/a", "backend": "ibm_torino", "device": "test_heron", "instance": "crn:a"}
+    tag = ledger.intend_dry_run(key=KEY, estimated_seconds=2.5, **about)
+    (row,) = ledger.dry_runs()
+    assert tag.startswith(f"hybridq-dry-run-{KEY}-")
+    assert (row.tag, row.key, row.state, row.estimated_seconds) == (tag, KEY, "intended", 2.5)
+    assert (row.run, row.backend, row.device, row.instance) == tuple(about.values())
+    ledger.update_dry_run(tag, state="done", job_id="j1", service_seconds=3.5)
+    other = ledger.intend_dry_run(key=KEY, estimated_seconds=1.0, **about)
+    rows = {row.tag: row for row in ledger.dry_runs()}
+    assert (rows[tag].state, rows[tag].job_id, rows[tag].service_seconds) == ("done", "j1", 3.5)
+    assert (rows[other].state, rows[other].job_id, rows[other].service_seconds) == ("intended", None, None)
+    assert ledger.jobs() == []
+    assert ledger.charges("crn:a") == (0, 0.0, 0.0)
