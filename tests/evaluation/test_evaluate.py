@@ -74,7 +74,7 @@ def test_an_evaluation_is_computed_once_and_again_for_other_weights(run: RunFold
 
 
 def test_a_folder_with_something_else_in_it_is_not_taken_for_an_evaluation(run: RunFolder) -> None:
-    plan = plan_evaluation(run, "aer", limit=6, stratified=True)
+    plan = planned(run, "aer", limit=6, stratified=True)
     plan.folder.mkdir(parents=True)
     (plan.folder / "note.txt").write_text("mine")
     with pytest.raises((UserError, OSError)):

@@ -14,7 +14,9 @@ from backends.errors import BackendError
 from backends.ibm.execution import take_over
 from backends.ibm.ledger import Ledger
 from hybridq.errors import UserError
-from hybridq.evaluation.hardware import HardwarePlan, finish, load_submission, plan, plan_of, status_of
+from hybridq.evaluation.hardware import finish, load_submission, status_of
+from hybridq.evaluation.hardware_plan import HardwarePlan, plan, plan_of
+from hybridq.results.selection import ImageChoice
 from hybridq.run_folder import open_run
 
 KEPT = Path(__file__).parents[1] / "pinned"
@@ -25,7 +27,7 @@ SENT = "ibm_torino:shots=256,resilience=0,copies=1"
 def evaluation(tmp_path: Path) -> HardwarePlan:
     """An evaluation whose results came back, in a copy that a test may write into; it is to be decided again."""
     run = Path(shutil.copytree(KEPT / "runs" / "ssl_quantum", tmp_path / "runs" / "ssl_quantum"))
-    found = plan(open_run(run), SENT, limit=6, stratified=True)
+    found = plan(open_run(run), SENT, ImageChoice(limit=6, stratified=True))
     shutil.rmtree(found.folder)
     return found
 

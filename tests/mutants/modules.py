@@ -11,6 +11,11 @@ _EVALUATED: Final = (
     "tests/pinned/test_pinned_results.py",
 )
 _OPERATING: Final = ("tests/results/test_operating_points.py",)
+_SUBMITTED: Final = (
+    "tests/evaluation/test_kept_submissions.py",
+    "tests/pinned/test_pinned_keys.py",
+    "tests/cli/test_hardware_command.py",
+)
 _HARDWARE: Final = "tests/backends/test_hardware_"
 
 MODULES: Final[dict[str, tuple[str, ...]]] = {
@@ -35,24 +40,22 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
         "tests/results/test_hardware_comparison.py",
         "tests/results/test_replaced_q.py",
     ),
-    "hybridq/results/operating_points.py": _OPERATING,
-    "hybridq/results/replaced_q.py": ("tests/results/test_replaced_q.py", "tests/pinned/test_pinned_results.py"),
-    "hybridq/evaluation/evaluate.py": _EVALUATED,
-    "hybridq/evaluation/explanations.py": ("tests/evaluation/test_representations.py",),
-    "hybridq/evaluation/hardware.py": (
-        "tests/evaluation/test_kept_submissions.py",
-        "tests/pinned/test_pinned_keys.py",
-        "tests/results/test_hardware_comparison.py",
-        "tests/cli/test_hardware_command.py",
-    ),
-    "hybridq/evaluation/images.py": (
+    "hybridq/results/device_error.py": ("tests/results/test_hardware_comparison.py",),
+    "hybridq/results/manifests.py": (
         "tests/evaluation/test_moved_run.py",
         "tests/cli/test_evaluate_elsewhere.py",
         "tests/cli/test_intensity_range.py",
     ),
+    "hybridq/results/operating_points.py": _OPERATING,
+    "hybridq/results/replaced_q.py": ("tests/results/test_replaced_q.py", "tests/pinned/test_pinned_results.py"),
+    "hybridq/evaluation/evaluate.py": _EVALUATED,
+    "hybridq/evaluation/explanations.py": ("tests/evaluation/test_representations.py",),
+    "hybridq/evaluation/hardware.py": _SUBMITTED,
+    "hybridq/evaluation/hardware_plan.py": _SUBMITTED,
+    "hybridq/evaluation/hardware_record.py": (*_SUBMITTED, "tests/results/test_hardware_comparison.py"),
+    "hybridq/evaluation/inference.py": ("tests/evaluation/test_inference.py", *_EVALUATED),
     "hybridq/evaluation/predict.py": ("tests/cli/test_predict_command.py",),
     "hybridq/evaluation/representations.py": ("tests/evaluation/test_representations.py",),
-    "hybridq/evaluation/training_mean.py": ("tests/results/test_replaced_q.py",),
     "hybridq/data/splits.py": ("tests/data/test_splits.py",),
     "hybridq/quantum/training_noise.py": ("tests/quantum/test_training_noise.py",),
     "hybridq/quantum/surrogate.py": ("tests/export/test_surrogate.py",),
