@@ -28,7 +28,7 @@ from qiskit_aer.library import SaveExpectationValue
 from qiskit_aer.noise import NoiseModel
 
 from backends.compile import (
-    KEPT,
+    CACHED_PLACEMENTS,
     Placement,
     circuit_record,
     delays_in_seconds,
@@ -438,7 +438,7 @@ def _unchanged(circuit: QuantumCircuit) -> QuantumCircuit:
     return circuit
 
 
-@lru_cache(maxsize=KEPT)
+@lru_cache(maxsize=CACHED_PLACEMENTS)
 def _patch_noise(device: Device, patch: tuple[int, ...], source: Source | None) -> Noise:
     if device.noise_model is not None:
         return Noise.from_model(device.noise_model, patch)
@@ -447,13 +447,13 @@ def _patch_noise(device: Device, patch: tuple[int, ...], source: Source | None) 
     return noise if source is None else one_source(noise, source, target)
 
 
-@lru_cache(maxsize=KEPT)
+@lru_cache(maxsize=CACHED_PLACEMENTS)
 def _parametric_noise(size: int, rates: NoiseRates, source: Source | None) -> Noise:
     noise = parametric_noise(size, rates)
     return noise if source is None else one_source(noise, source, parametric_target(size, rates))
 
 
-@lru_cache(maxsize=KEPT)
+@lru_cache(maxsize=CACHED_PLACEMENTS)
 def _patch_rotation(device: Device, patch: tuple[int, ...], group: MeasuredGroup) -> QuantumCircuit:
     return translate_in_place(group.rotation(), restrict_target(device, patch))
 

@@ -31,7 +31,7 @@ from qiskit.transpiler.exceptions import TranspilerError
 from qiskit.transpiler.passes import ALAPScheduleAnalysis, PadDelay, TimeUnitConversion
 from qiskit.utils.units import apply_prefix
 
-from backends.devices import BROKEN, Device
+from backends.devices import UNUSABLE_ERROR, Device
 from backends.errors import BackendError
 from backends.names import LayoutRank
 
@@ -41,7 +41,7 @@ SEEDS = 4
 """Transpiler seeds tried on each patch."""
 IDLE_GATES = 8
 """Two-qubit gates for whose time a qubit is taken to wait, while patches are grown and no circuit is placed yet."""
-KEPT = 64
+CACHED_PLACEMENTS = 64
 """Placements kept for circuits that come back; the least recently used goes first."""
 
 
@@ -84,7 +84,7 @@ def restrict_target(device: Device, qubits: Sequence[int]) -> Target:
             if where is None or not set(where) <= set(index):
                 continue
             error = getattr(props, "error", None)
-            if len(where) == 2 and (name != device.entangler or (error is not None and error >= BROKEN)):
+            if len(where) == 2 and (name != device.entangler or (error is not None and error >= UNUSABLE_ERROR)):
                 continue
             # A few old calibrations give no time for measurement; scheduling needs one, and all measure at the end.
             seconds = getattr(props, "duration", None) or 0.0
@@ -105,7 +105,7 @@ def candidate_patches(device: Device, size: int) -> list[tuple[int, ...]]:
     neighbours: dict[int, dict[int, float]] = {q: {} for q in range(device.num_qubits)}
     for (a, b), error in device.edges.items():
         neighbours[a][b] = neighbours[b][a] = error
-    usable = {q for q in range(device.num_qubits) if device.readout_error(q) < BROKEN}
+    usable = {q for q in range(device.num_qubits) if device.readout_error(q) < UNUSABLE_ERROR}
     idle = IDLE_GATES * _median_gate_seconds(device)
     own = {q: device.readout_error(q) + idle * relaxation_rate(device.target, q) / 2 for q in usable}
     found: dict[tuple[int, ...], float] = {}
@@ -216,7 +216,7 @@ def _plain(value: Any) -> bool:
     return isinstance(value, (int, float, complex, np.number))
 
 
-@lru_cache(maxsize=KEPT)
+@lru_cache(maxsize=CACHED_PLACEMENTS)
 def _search(form: _Form, device: Device, seeds: tuple[int, ...], layout: LayoutRank, *, search: bool) -> Placement:
     circuit = form.circuit
     size = circuit.num_qubits
@@ -304,13 +304,13 @@ def success(ready: QuantumCircuit, target: Target, readout: Sequence[float]) -> 
     for item in timed.data:
         qubits = tuple(timed.find_bit(q).index for q in item.qubits)
         if item.operation.name == "measure":
-            log += math.log1p(-min(readout[qubits[0]], BROKEN))
+            log += math.log1p(-min(readout[qubits[0]], UNUSABLE_ERROR))
         elif item.operation.name == "delay":
             if qubits[0] in started:  # until its first gate a qubit waits in |0⟩
                 log -= float(item.operation.duration) * relaxation_rate(target, qubits[0]) / 2
         elif item.operation.name != "barrier":
             properties = target[item.operation.name].get(qubits)
-            log += math.log1p(-min(getattr(properties, "error", None) or 0.0, BROKEN))
+            log += math.log1p(-min(getattr(properties, "error", None) or 0.0, UNUSABLE_ERROR))
             started.update(qubits)
     return math.exp(log)
 

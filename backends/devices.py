@@ -18,7 +18,7 @@ from backends.errors import BackendError
 from backends.names import stored_devices
 from backends.noise import model_digest
 
-BROKEN = 0.5
+UNUSABLE_ERROR = 0.5
 """A gate or readout error from here on carries no information: the qubit or edge is not used."""
 PREFERRED = ("cx", "cz", "ecr", "rxx", "rzz")
 """Two-qubit gates that the transpiler reaches from any other; the first is taken where calibrations do not decide."""
@@ -143,8 +143,8 @@ class Device:
         for qubits, properties in self.target[self.entangler].items() if self.entangler else ():
             error = getattr(properties, "error", None) or 0.0
             pair = (min(qubits), max(qubits))
-            if error < BROKEN:
-                best[pair] = min(error, best.get(pair, BROKEN))
+            if error < UNUSABLE_ERROR:
+                best[pair] = min(error, best.get(pair, UNUSABLE_ERROR))
         return best
 
 

@@ -15,7 +15,7 @@ from qiskit.quantum_info import SparsePauliOp
 
 from backends.contract import Backend, BackendResult, CircuitProgram, CompiledCircuit, FloatArray
 
-KEPT = 32
+CACHED_CIRCUITS = 32
 """Compiled circuits kept; the least recently used goes first."""
 
 _Terms = tuple[tuple[str, float], ...]
@@ -82,7 +82,7 @@ class BackendEstimator(BaseEstimatorV2):
             operators = tuple(SparsePauliOp.from_list(list(terms)) for terms in observables)
             program = CircuitProgram(circuit, tuple(circuit.parameters), (), operators)
             self._compiled[key] = (circuit, self.backend.compile(program))
-            while len(self._compiled) > KEPT:
+            while len(self._compiled) > CACHED_CIRCUITS:
                 self._compiled.popitem(last=False)
         self._compiled.move_to_end(key)
         return self._compiled[key][1]

@@ -20,7 +20,7 @@ from qiskit.transpiler import Layout, Target
 
 from backends.compile import circuit_record, measured, move_observable, relaxation_rate, schedule
 from backends.contract import CircuitProgram, CompiledCircuit, FloatArray
-from backends.devices import BROKEN, Device
+from backends.devices import UNUSABLE_ERROR, Device
 from backends.measurement import group_observables
 
 
@@ -162,7 +162,7 @@ class ErrorRates:
         if gate not in self._one_qubit:
             known = [self.device.target[gate].get((q,)) for q in range(self.device.num_qubits)]
             errors, seconds = ([getattr(p, what, None) or 0.0 for p in known] for what in ("error", "duration"))
-            rates = -np.log1p(-2 * np.minimum(errors, 0.99 * BROKEN))
+            rates = -np.log1p(-2 * np.minimum(errors, 0.99 * UNUSABLE_ERROR))
             self._one_qubit[gate] = np.maximum(rates, np.array(seconds) * self.idle)
         return self._one_qubit[gate]
 

@@ -47,7 +47,7 @@ from backends.ibm.task import Submission
 Phase = Literal["submitting", "waiting", "trouble", "finished"]
 Stage = Literal["submitted", "finished"]
 STAGES: tuple[Stage, ...] = ("submitted", "finished")
-RECENT = 3600.0
+INTENT_EXPIRY_S = 3600.0
 """Seconds. An intent older than this is looked up once: a request that old has become a job by now, or never will."""
 READ_TRIES = 6
 """How often a result that cannot be read is fetched before it is left for another call."""
@@ -344,7 +344,7 @@ class _Execution:
             if before.instance != here.instance:
                 raise refuse_other_instance(self.task.folder, before)
             if not self.others_send_until:
-                recent = before.age_seconds < RECENT
+                recent = before.age_seconds < INTENT_EXPIRY_S
                 self.others_send_until = time.monotonic() + (self.waits.grace if recent else 0.0)
             self.look_for_jobs()
             if time.monotonic() < self.others_send_until:
@@ -412,7 +412,7 @@ class _Execution:
 
     def end_of_search(self, row: JobRow) -> float:
         """Until when an intent left by another process is looked for."""
-        return time.monotonic() + (self.waits.grace if _age(row) < RECENT else 0.0)
+        return time.monotonic() + (self.waits.grace if _age(row) < INTENT_EXPIRY_S else 0.0)
 
     def check_circuit(self) -> None:
         """Check the circuit as the service would, once, before anything is sent."""

@@ -12,7 +12,7 @@ from backends.ibm.results import parse_noise, parse_result
 from backends.ibm.tags import content_tag
 from backends.ibm.task import Submission, write_json, write_whole
 
-SHOWN = 60
+SHOWN_CHARACTERS = 60
 """Characters shown of an answer that is no result."""
 
 
@@ -35,8 +35,8 @@ def keep_result(task: Submission, service: Service, ledger: Ledger, row: JobRow)
             parse_result(task, row.chunk, row.digest, raw)
     except ValueError as error:
         write_whole(path.with_suffix(".unreadable"), lambda file: file.write(raw.encode()))
-        came = f"it begins {plain(raw)[:SHOWN]}" if raw.strip() else "it is empty"
-        reason = plain(str(error))[:SHOWN]
+        came = f"it begins {plain(raw)[:SHOWN_CHARACTERS]}" if raw.strip() else "it is empty"
+        reason = plain(str(error))[:SHOWN_CHARACTERS]
         raise NoResultError(
             f"fetching the result of job {job_id} failed: what came is no result ({came}; {reason})"
         ) from None

@@ -8,7 +8,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.devices import BROKEN, Device
+from backends.devices import UNUSABLE_ERROR, Device
 
 PATCHES = 8000
 """About how many patches of a device are looked at where there are more."""
@@ -39,7 +39,7 @@ def connected_patches(device: Device, size: int, limit: int = PATCHES) -> list[t
 def _working(device: Device) -> dict[int, set[int]]:
     """The working neighbours of each working qubit."""
     readable = device.target["measure"]
-    usable = {q for q in range(device.num_qubits) if (q,) in readable and device.readout_error(q) < BROKEN}
+    usable = {q for q in range(device.num_qubits) if (q,) in readable and device.readout_error(q) < UNUSABLE_ERROR}
     neighbours: dict[int, set[int]] = {qubit: set() for qubit in sorted(usable)}
     for a, b in device.edges:
         if a in usable and b in usable:

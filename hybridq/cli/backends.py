@@ -188,14 +188,14 @@ def _live(name: str, *, fractional: bool = False) -> tuple[Device, RepDelay, flo
 
 def _about(device: Device, queue: int | None) -> dict[str, Any]:
     """What the calibration says of a whole device, JSON-ready."""
-    from backends.devices import BROKEN
+    from backends.devices import UNUSABLE_ERROR
 
     readout = [device.readout_error(qubit) for qubit in range(device.num_qubits)]
     pairs = list(device.edges.values())
     return {
         "device": device.name,
         "qubits": device.num_qubits,
-        "unusable_qubits": [qubit for qubit, error in enumerate(readout) if error >= BROKEN],
+        "unusable_qubits": [qubit for qubit, error in enumerate(readout) if error >= UNUSABLE_ERROR],
         "couplings": len(pairs),
         "entangler": device.entangler,
         "median_readout_error": median(readout),

@@ -206,7 +206,7 @@ def evaluate(
     reference_chunk: Annotated[
         bool | None,
         typer.Option(
-            help="Run the first chunk again at the end, to show drift; by default above three chunks.",
+            help="Run the first job again at the end, to show drift; by default above three jobs.",
             rich_help_panel=HARDWARE,
         ),
     ] = None,

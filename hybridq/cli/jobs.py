@@ -179,7 +179,7 @@ def _collect(task: Submission, service: Service | None, ledger: Ledger, *, wait:
             return
     now = status_of(task, ledger)
     left = f", {now.unsent} to be sent (again), which only hybridq evaluate does" if now.unsent else ""
-    announce(f"{name}: {now.finished} of {now.chunks} chunks finished, {now.pending} at IBM{left}")
+    announce(f"{name}: {now.finished} of {now.chunks} jobs finished, {now.pending} at IBM{left}")
     for row in ledger.latest(task.key).values():
         if row.state in {"failed", "cancelled"}:
             why = f": {row.reason}" if row.reason else ""

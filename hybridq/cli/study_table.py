@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hybridq.studies.models.store import Results
     from hybridq.studies.models.tables import Part
 
-BROKEN = {
+NARROW_TITLES = {
     "accuracy": "accu-\nracy",
     "precision": "preci-\nsion",
     "sensitivity": "sensi-\ntivity",
@@ -147,7 +147,7 @@ def _print(part: Part) -> None:
     from hybridq.cli.console import console
 
     head, *rows = part
-    titles = [BROKEN.get(name, name) for name in head]
+    titles = [NARROW_TITLES.get(name, name) for name in head]
     columns = [Column(titles[0], overflow="fold"), *(Column(title, justify="right") for title in titles[1:])]
     shown = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for row in rows:

@@ -199,13 +199,13 @@ def _continue(evaluation: HardwarePlan, task: Submission, ledger: Ledger, submis
     now = status_of(task, ledger)
     left = f", about {now.unsent_seconds:,.0f} s more to send" if now.unsent else ""
     announce(
-        f"{evaluation.label}: goes on with {now.finished} of {now.chunks} chunks finished, {now.pending} at IBM, "
+        f"{evaluation.label}: resuming: {now.finished} of {now.chunks} jobs finished, {now.pending} at IBM, "
         f"{now.unsent} to send (about {now.spent_seconds:,.1f} quantum seconds sent so far{left})"
     )
     most = submission.max_quantum_seconds
     if now.unsent and most is not None and now.spent_seconds + now.unsent_seconds > most:
         raise BackendError(
-            f"{now.spent_seconds:,.1f} quantum seconds are spent and the {now.unsent} chunks left take about "
+            f"{now.spent_seconds:,.1f} quantum seconds are spent and the {now.unsent} jobs left take about "
             f"{now.unsent_seconds:,.1f} more, above --max-quantum-seconds {most:g}; nothing more was sent"
         )
     if submission.dry_run:

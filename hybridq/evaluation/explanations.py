@@ -32,7 +32,7 @@ SMALLEST_MAP: Final = 4
 
 
 @dataclass(frozen=True)
-class Subject:
+class Explained:
     """A decision to explain: of the image in ``row``, about the class or label ``target``."""
 
     row: int
@@ -89,7 +89,7 @@ def save_explanations(
     write_json(target / "explanations.json", about)
 
 
-def choose(scored: Scored, task: Task) -> list[Subject]:
+def choose(scored: Scored, task: Task) -> list[Explained]:
     """Up to ``MISTAKES`` wrong decisions and ``RIGHT`` right ones: the most confident of each kind first, then the
     second of each kind, and so on. A kind is what is true and what was decided. Of images that may have several labels,
     each label is a decision, and right ones are of labels that were found."""
@@ -157,23 +157,23 @@ def _block(model: Classifier, inputs: Tensor) -> tuple[int, nn.Module, int] | No
 
 def _of_classes(
     truth: IntArray, decided: IntArray, probabilities: FloatArray, classes: Sequence[str]
-) -> Iterable[Subject]:
+) -> Iterable[Explained]:
     for row, (true, found) in enumerate(zip(truth.tolist(), decided.tolist(), strict=True)):
-        yield Subject(row, found, classes[true], classes[found], float(probabilities[row, found]))
+        yield Explained(row, found, classes[true], classes[found], float(probabilities[row, found]))
 
 
 def _of_labels(
     truth: IntArray, decided: IntArray, probabilities: FloatArray, classes: Sequence[str]
-) -> Iterable[Subject]:
+) -> Iterable[Explained]:
     for row, label in np.argwhere((truth != decided) | (truth & decided == 1)).tolist():
         name, probability = classes[label], float(probabilities[row, label])
         names = (f"without {name}", f"with {name}")
         found = int(decided[row, label])
         confidence = probability if found else 1 - probability
-        yield Subject(row, label, names[int(truth[row, label])], names[found], confidence)
+        yield Explained(row, label, names[int(truth[row, label])], names[found], confidence)
 
 
-def _spread(found: Sequence[Subject], most: int) -> list[Subject]:
+def _spread(found: Sequence[Explained], most: int) -> list[Explained]:
     seen: Counter[Hashable] = Counter()
     ranked = []
     for subject in sorted(found, key=lambda s: (-s.confidence, s.row)):

@@ -47,11 +47,11 @@ def as_backend(where: AnyBackend, *, seed: int = 0, engine: str = "exact") -> Ba
     return where if isinstance(where, Backend) else open_backend(where, seed=seed)
 
 
-def exact_compiler(where: AnyBackend, *, limit_of_shots: bool = False) -> Compiler:
+def exact_compiler(where: AnyBackend, *, ignore_shots: bool = False) -> Compiler:
     """How programs are compiled for the exact engine under the noise of a simulated backend, or of an Aer noise model.
 
     A backend translates and places the circuit first; a noise model acts on the circuit as
-    :func:`backends.aer.simulated_under` says. With ``limit_of_shots`` a backend that draws shots is taken too: the
+    :func:`backends.aer.simulated_under` says. With ``ignore_shots`` a backend that draws shots is taken too: the
     values that it scatters about.
 
     Raises:
@@ -61,7 +61,7 @@ def exact_compiler(where: AnyBackend, *, limit_of_shots: bool = False) -> Compil
     backend = as_backend(where)
     if not backend.simulated:
         raise UserError(f"{backend.name} is hardware; the exact engine computes simulated backends")
-    if backend.shots is not None and not limit_of_shots:
+    if backend.shots is not None and not ignore_shots:
         raise UserError(f"{backend.name} draws shots; the exact engine computes exact values: leave shots out")
     if backend.kind in EXACT_KINDS:
         return compile_program

@@ -42,7 +42,7 @@ from hybridq.quantum.engine_choice import Compiler
 from hybridq.quantum.programs import as_pauli_sum
 from hybridq.quantum.stock_arguments import warn_of_unused
 
-KEPT = 32
+CACHED_CIRCUITS = 32
 """Prepared circuits kept by one gradient; the least recently used goes first."""
 
 _OPTIONS = "options are set on the estimator itself, precision by precision="
@@ -314,7 +314,7 @@ class _Kept(Generic[_Prepared]):
         key = tuple(map(id, objects))
         if key not in self._entries:
             self._entries[key] = (objects, prepare())
-            if len(self._entries) > KEPT:
+            if len(self._entries) > CACHED_CIRCUITS:
                 self._entries.popitem(last=False)
         self._entries.move_to_end(key)
         return self._entries[key][1]

@@ -245,7 +245,7 @@ def _network(
         raise UserError(f"{where.name} is hardware; a layer is trained on simulated backends only")
     note = None
     if engine == "exact":
-        compiler = exact_compiler(where, limit_of_shots=True)
+        compiler = exact_compiler(where, ignore_shots=True)
         note = aer_fallback_reason(where, program.circuit.num_qubits)
         if note is None:
             exact = ExactEstimatorQNN.from_program(program, compiler=compiler)

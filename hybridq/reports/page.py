@@ -13,7 +13,7 @@ from hybridq.figures.style import theme_css
 from hybridq.files import write_text
 from hybridq.reports import sentences as statements
 from hybridq.reports.sections import results as content
-from hybridq.reports.sections.decisions import KEPT
+from hybridq.reports.sections.decisions import COVERAGES_SHOWN
 from hybridq.reports.sections.mitigation import mitigations
 from hybridq.reports.sections.noise import noise_results
 from hybridq.reports.sections.spectrum import spectrum_drawn
@@ -68,7 +68,7 @@ def write_report(folder: Path, rule: Rule = YOUDEN) -> Path:
         limits=statements.limits(results, data, circuit["qubits"] if circuit else None),
         metrics=[(name, METRIC_TITLES[name]) for name in task_named(run.task).metrics],
         label_metrics=[(name, METRIC_TITLES[name]) for name in OF_LABELS],
-        kept=KEPT,
+        kept=COVERAGES_SHOWN,
         theme=Markup(theme_css()),
     )
     path = run.folder / "report.html"

@@ -250,7 +250,7 @@ def test_detached_jobs_are_collected_by_the_same_command(run: Path, server: Loop
     assert "2 jobs are submitted" in left.out
     assert not (run / "evaluations").exists()
     dry = hybridq(*command, "--dry-run")
-    assert "goes on with 0 of 2 chunks finished, 2 at IBM, 0 to send" in dry.out
+    assert "resuming: 0 of 2 jobs finished, 2 at IBM, 0 to send" in dry.out
     posts = [path for method, _, path, _ in server.requests if method == "POST" and path.endswith("/jobs")]
     done = hybridq(*command)
     assert done.code == 0

@@ -31,7 +31,7 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     "hybridq/statistics/risk_coverage.py": (f"{_STATISTICS}risk_coverage.py",),
     "hybridq/statistics/scored.py": (f"{_STATISTICS}scored.py", *_OPERATING),
     "hybridq/statistics/significance.py": (f"{_STATISTICS}significance.py",),
-    "hybridq/statistics/tasks.py": (f"{_STATISTICS}tasks.py",),
+    "hybridq/statistics/tasks.py": (f"{_STATISTICS}task_statistics.py",),
     "hybridq/studies/models/paired_tests.py": ("tests/studies/test_table.py",),
     "hybridq/results/evaluation.py": ("tests/results/test_comparison.py", "tests/results/test_replaced_q.py"),
     "hybridq/results/selection.py": (*_EVALUATED, "tests/pinned/test_pinned_keys.py"),

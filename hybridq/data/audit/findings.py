@@ -21,7 +21,7 @@ from hybridq.data.audit.shortcuts import APART, MARKS, Probe
 from hybridq.data.audit.withdrawn import why_withdrawn
 from hybridq.data.manifest import SPLITS, Manifest
 
-SHOWN: Final = 12
+MAX_EXAMPLES: Final = 12
 """Examples kept of each finding."""
 FAR: Final = 6.0
 """Robust standard deviations of a class's mean intensity from which an image is an outlier."""
@@ -130,7 +130,7 @@ def groups(seen: Inspected) -> Iterator[Finding]:
     if not crossing:
         return
     examples = []
-    for name in crossing[:SHOWN]:
+    for name in crossing[:MAX_EXAMPLES]:
         rows = table[table["group"] == name].drop_duplicates("split")
         examples.append(Example(rows["id"].iloc[0], rows["id"].iloc[1], f"both of {seen.manifest.groups} {name}"))
     yield Finding(
@@ -209,7 +209,7 @@ def pixels(seen: Inspected) -> Iterator[Finding]:
     """Unreadable and constant images, sizes, outliers of intensity."""
     facts, ids = seen.facts, seen.ids
     if facts.unreadable:
-        bad = tuple(Example(ids[i], "", why.reason) for i, why in list(facts.unreadable.items())[:SHOWN])
+        bad = tuple(Example(ids[i], "", why.reason) for i, why in list(facts.unreadable.items())[:MAX_EXAMPLES])
         yield Finding(
             "problem",
             "unreadable",
@@ -226,7 +226,7 @@ def pixels(seen: Inspected) -> Iterator[Finding]:
             "constant",
             f"{_count(len(constant), 'image')} of one intensity throughout.",
             len(constant),
-            tuple(Example(ids[i], "", "constant") for i in constant[:SHOWN]),
+            tuple(Example(ids[i], "", "constant") for i in constant[:MAX_EXAMPLES]),
         )
     sizes = np.unique(np.column_stack([facts["width"], facts["height"]])[readable], axis=0)
     if len(sizes) > 1:
@@ -245,7 +245,7 @@ def pixels(seen: Inspected) -> Iterator[Finding]:
             f"{_count(len(far), 'image')} with a mean intensity more than {FAR:g} robust standard deviations from the "
             "median of the class.",
             len(far),
-            tuple(Example(ids[i], "", f"mean intensity {facts['mean'][i]:.2f}") for i in far[:SHOWN]),
+            tuple(Example(ids[i], "", f"mean intensity {facts['mean'][i]:.2f}") for i in far[:MAX_EXAMPLES]),
         )
 
 
@@ -301,7 +301,7 @@ def _pairs(
         found = pairs.where(chosen)
         between = f" ({_by_splits(split, found)})" if where == "across splits" else ""
         order = np.argsort(-found.score, kind="stable")
-        said = [what[i] for i in np.flatnonzero(chosen)[order][:SHOWN]]
+        said = [what[i] for i in np.flatnonzero(chosen)[order][:MAX_EXAMPLES]]
         yield Finding(
             "leak" if where == "across splits" else within,
             f"{name} {where}",
@@ -309,7 +309,7 @@ def _pairs(
             count,
             tuple(
                 Example(seen.ids[found.first[i]], seen.ids[found.second[i]], text)
-                for i, text in zip(order[:SHOWN], said, strict=True)
+                for i, text in zip(order[:MAX_EXAMPLES], said, strict=True)
             ),
         )
 
@@ -336,7 +336,7 @@ def _by_splits(split: NDArray[np.str_], pairs: Pairs) -> str:
 
 
 def _examples(seen: Inspected, pairs: Pairs, what: str) -> tuple[Example, ...]:
-    chosen = range(min(SHOWN, len(pairs)))
+    chosen = range(min(MAX_EXAMPLES, len(pairs)))
     return tuple(Example(seen.ids[pairs.first[i]], seen.ids[pairs.second[i]], what) for i in chosen)
 
 

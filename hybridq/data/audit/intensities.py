@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridq.data.audit.findings import SHOWN, Example, Finding, Inspected
+from hybridq.data.audit.findings import MAX_EXAMPLES, Example, Finding, Inspected
 from hybridq.data.audit.shortcuts import APART
 from hybridq.data.images.intensity import choose_range, describe, measure
 
@@ -71,7 +71,7 @@ def _mixed(
         kind,
         f"{len(chosen):,} of {among.sum():,} images {said}{by_class}{shortcut}.",
         len(chosen),
-        tuple(Example(seen.ids[index], "", kind) for index in chosen[:SHOWN]),
+        tuple(Example(seen.ids[index], "", kind) for index in chosen[:MAX_EXAMPLES]),
     )
 
 

@@ -14,7 +14,7 @@ from hybridq.statistics.calibration import Calibration, calibration
 from hybridq.statistics.operating_point import OperatingPoint, Rule, is_binary
 from hybridq.statistics.risk_coverage import RiskCoverage, confidence_of, risk_coverage
 
-KEPT = (1.0, 0.9, 0.8, 0.5)
+COVERAGES_SHOWN = (1.0, 0.9, 0.8, 0.5)
 """Coverages in the table."""
 
 
@@ -97,4 +97,4 @@ def _bins(found: Calibration) -> str:
 
 
 def _kept(curve: RiskCoverage) -> str:
-    return ", ".join(f"{curve.at(share)['value']:.1%} of {share:.0%}" for share in KEPT)
+    return ", ".join(f"{curve.at(share)['value']:.1%} of {share:.0%}" for share in COVERAGES_SHOWN)
