@@ -16,7 +16,20 @@ from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import roc_curve
 
 from hybridq.figures.evaluations import METRIC_TITLES
-from hybridq.figures.style import DASHES, INK, MARKERS, MUTED, RULE, SHADE, WIDTH, colour, styled
+from hybridq.figures.style import (
+    DASHES,
+    INK,
+    MARKERS,
+    MUTED,
+    NOTE_LINE,
+    RULE,
+    SHADE,
+    WIDTH,
+    colour,
+    draw_note,
+    note_lines,
+    styled,
+)
 from hybridq.typing import FloatArray, IntArray
 
 LINE = 0.17
@@ -55,16 +68,20 @@ class Look:
 
 
 @styled
-def metric_bars(rows: pd.DataFrame, metrics: Sequence[str], look: Look, title: str) -> Figure:
-    """Every metric of every model with its 95 % interval; ``rows`` as in table.csv, one a model."""
-    models = list(rows["model"])
+def metric_bars(rows: pd.DataFrame, metrics: Sequence[str], look: Look, title: str, note: str) -> Figure:
+    """Every metric of every model with its 95 % interval; ``rows`` as in table.csv, one a model.
+
+    ``note``, at the foot, says of which class sensitivity and specificity are.
+    """
+    models, lines = list(rows["model"]), note_lines(note)
+    foot = NOTE_LINE * len(lines)
     thickness, gap = 0.15, 0.17
     legend = LINE * len(models) + 0.45
     pitch = len(models) * thickness + gap
-    height = pitch * len(metrics) + legend + 0.35
+    height = pitch * len(metrics) + legend + 0.35 + foot
     figure = Figure(figsize=(WIDTH, height))
     left, right = 0.88 / WIDTH, 1 - 0.45 / WIDTH
-    axes = figure.add_axes((left, 0.32 / height, right - left, pitch * len(metrics) / height))
+    axes = figure.add_axes((left, (0.32 + foot) / height, right - left, pitch * len(metrics) / height))
     for place, metric in enumerate(metrics):
         middle = place * pitch + gap / 2 + len(models) * thickness / 2
         axes.text(-0.03, middle, textwrap.fill(METRIC_TITLES[metric], 12), ha="right", va="center", fontsize=8.5)
@@ -84,14 +101,18 @@ def metric_bars(rows: pd.DataFrame, metrics: Sequence[str], look: Look, title: s
     axes.tick_params(length=0)
     _title(figure, title)
     look.key(figure, models, lines=False, loc="upper left", bbox_to_anchor=(left, 1 - 0.32 / height))
+    draw_note(figure, lines)
     return figure
 
 
 @styled
-def radar(rows: pd.DataFrame, metrics: Sequence[str], look: Look, title: str) -> Figure:
-    """The metrics as a polygon for each model. The centre is 0, or 0.5 where every value is above 0.6."""
-    models = list(rows["model"])
-    legend = LINE * len(models) + 0.1
+def radar(rows: pd.DataFrame, metrics: Sequence[str], look: Look, title: str, note: str) -> Figure:
+    """The metrics as a polygon for each model. The centre is 0, or 0.5 where every value is above 0.6.
+
+    ``note``, at the foot, says of which class sensitivity and specificity are.
+    """
+    models, lines = list(rows["model"]), note_lines(note)
+    legend = LINE * len(models) + 0.1 + NOTE_LINE * len(lines)
     height = 3.95 + legend
     figure = Figure(figsize=(WIDTH, height))
     place = (0.2, (legend + 0.42) / height, 0.6, 2.85 / height)
@@ -115,7 +136,8 @@ def radar(rows: pd.DataFrame, metrics: Sequence[str], look: Look, title: str) ->
     axes.set_axis_off()
     _title(figure, title)
     figure.text(0.5, (legend + 0.12) / height, f"centre {centre:g}, rim 1", color=MUTED, fontsize=8, ha="center")
-    look.key(figure, models, lines=True, loc="lower center", bbox_to_anchor=(0.5, 0.02))
+    look.key(figure, models, lines=True, loc="upper center", bbox_to_anchor=(0.5, legend / height))
+    draw_note(figure, lines)
     return figure
 
 
@@ -160,12 +182,14 @@ def confusions(counts: dict[str, IntArray], classes: Sequence[str], look: Look, 
 
 
 @styled
-def roc(curves: dict[str, list[tuple[FloatArray, FloatArray]]], look: Look, title: str) -> Figure:
+def roc(curves: dict[str, list[tuple[FloatArray, FloatArray]]], look: Look, title: str, note: str) -> Figure:
     """ROC of each model: the mean over seeds, and a band from the lowest to the highest seed.
 
-    ``curves`` has false and true positive rates, one pair a seed.
+    ``curves`` has false and true positive rates, one pair a seed. ``note``, at the foot, says of which class
+    sensitivity and specificity are.
     """
-    legend = LINE * len(curves) + 0.15
+    lines = note_lines(note)
+    legend = LINE * len(curves) + 0.15 + NOTE_LINE * len(lines)
     height = 4.6 + legend
     figure = Figure(figsize=(WIDTH, height))
     axes = figure.add_axes((0.14, (0.55 + legend) / height, 0.82, 0.82 * WIDTH / height))
@@ -185,6 +209,7 @@ def roc(curves: dict[str, list[tuple[FloatArray, FloatArray]]], look: Look, titl
     axes.set_ylabel("sensitivity")
     _title(figure, title)
     look.key(figure, list(curves), lines=True, loc="upper left", bbox_to_anchor=(0.14, legend / height))
+    draw_note(figure, lines)
     return figure
 
 

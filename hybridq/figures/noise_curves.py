@@ -25,7 +25,7 @@ from hybridq.figures.noise_panels import (
     level,
     panels,
 )
-from hybridq.figures.style import styled
+from hybridq.figures.style import draw_note, note_lines, styled
 
 METRICS: Final = {
     "auc": "AUC",
@@ -36,11 +36,15 @@ METRICS: Final = {
 
 
 @styled
-def metrics_figure(noise: pd.DataFrame, device: str, title: str) -> Figure:
-    """Metrics of one run under all sources of a device together, with their 95 % bands."""
+def metrics_figure(noise: pd.DataFrame, device: str, title: str, note: str) -> Figure:
+    """Metrics of one run under all sources of a device together, with their 95 % bands.
+
+    ``note`` says of which class sensitivity and specificity are; it is at the foot where they are shown.
+    """
     rows = curve(noise, device, "all")
     shown = {column: words for column, words in METRICS.items() if column in rows}
-    figure, axes = panels(-(-len(shown) // 2), 2, title, height=1.2, gap=0.72, top=0.75)
+    lines = note_lines(note) if len(shown) > 2 else []
+    figure, axes = panels(-(-len(shown) // 2), 2, title, height=1.2, gap=0.72, top=0.75, key_lines=len(lines))
     name = SOURCE_TITLES["all"]
     for panel, (column, words) in zip(axes, shown.items(), strict=False):
         draw_curve(panel, rows, column, SOURCE_LOOK, name)
@@ -49,6 +53,7 @@ def metrics_figure(noise: pd.DataFrame, device: str, title: str) -> Figure:
         _strengths(panel)
     for panel in axes[len(shown) :]:
         panel.set_visible(False)
+    draw_note(figure, lines)
     return figure
 
 

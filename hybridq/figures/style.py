@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ P = ParamSpec("P")
 
 WIDTH = 4.4
 """Inches, for every figure: 422 CSS pixels, so that 8-point text stays readable across the width of a phone."""
+NOTE_LINE = 0.15
+"""Inches of a line of a note at the foot of a figure."""
 
 INK = "#1c2129"
 MUTED = "#5c6773"
@@ -107,6 +110,17 @@ def key(
         for i in (series or range(len(labels)))
     ]
     figure.legend(handles, labels, labelspacing=0.35, borderpad=0, borderaxespad=0, labelcolor=INK, **place)
+
+
+def note_lines(sentence: str) -> list[str]:
+    """Lines of a note that the width of a figure holds, in at most six."""
+    return textwrap.wrap(sentence, 60, max_lines=6, placeholder="…")
+
+
+def draw_note(figure: Figure, lines: Sequence[str]) -> None:
+    """A note at the foot, below all else: what is needed to read the figure by itself."""
+    bottom = 0.06 / figure.get_size_inches()[1]
+    figure.text(0.02, bottom, "\n".join(lines), color=MUTED, fontsize=7.5, va="bottom")
 
 
 @contextmanager

@@ -27,9 +27,11 @@ def summary(results: list[Results], view: View) -> list[str]:
     point = None if largest.decisions is None else largest.decisions.point
     if point is not None:
         rates = next(p.rates for p in point.points if p.backend == reference.backend)
+        negative, positive = view.classes
         sentences.append(
             f"At the threshold of {point.threshold.value:.3f} that validation images chose ({point.rule.text}): "
-            f"sensitivity {with_interval(rates['sensitivity'])}, specificity {with_interval(rates['specificity'])}."
+            f"sensitivity (of {positive}) {with_interval(rates['sensitivity'])}, specificity (of {negative}) "
+            f"{with_interval(rates['specificity'])}."
         )
     if largest.comparison is not None:
         sentences += [_change_sentence(backend, metrics["n"]) for backend in largest.comparison.others]
@@ -68,7 +70,8 @@ def limits(results: list[Results], data: dict[str, Any], qubits: int | None) -> 
         )
     positives = [e.metrics["positives"] for e in evaluations if e.metrics["positives"] is not None]
     if positives and min(positives) < 50:
-        said.append(f"Small differences in sensitivity: there are only {min(positives)} positive images.")
+        positive = data["classes"][1]
+        said.append(f"Small differences in sensitivity: there are only {min(positives)} images of {positive}.")
     labels = {label["label"]: label["positives"] for e in evaluations for label in e.metrics.get("labels", [])}
     rare = [f"{name} ({count})" for name, count in labels.items() if count < 50]
     if rare:

@@ -80,6 +80,10 @@ class Task(ABC):
     def name_decisions(self, decided: IntArray, classes: Sequence[str]) -> list[str]:
         """The class, or the labels, of each image in words."""
 
+    @abstractmethod
+    def rates_of(self, classes: Sequence[str]) -> str:
+        """Say in a sentence of which class sensitivity and specificity are."""
+
 
 class OneOfClasses(Task):
     """Every image is of one class: the most probable one is decided."""
@@ -130,6 +134,11 @@ class OneOfClasses(Task):
 
     def name_decisions(self, decided: IntArray, classes: Sequence[str]) -> list[str]:
         return [classes[index] for index in decided]
+
+    def rates_of(self, classes: Sequence[str]) -> str:
+        if len(classes) == 2:
+            return f"Sensitivity is of {classes[1]}, specificity of {classes[0]}."
+        return "Sensitivity and specificity are means over classes."
 
 
 class OrderedClasses(OneOfClasses):
@@ -195,6 +204,9 @@ class AnyOfLabels(Task):
     def name_decisions(self, decided: IntArray, classes: Sequence[str]) -> list[str]:
         names = [[name for name, found in zip(classes, row, strict=True) if found] for row in decided]
         return [", ".join(found) or "none" for found in names]
+
+    def rates_of(self, classes: Sequence[str]) -> str:
+        return "Sensitivity and specificity are means over labels."
 
 
 TASKS: dict[str, Task] = {

@@ -19,6 +19,7 @@ from studied import noise_rows
 from hybridq.figures import evaluations as figures
 from hybridq.figures.decisions import reliability, risk_by_coverage
 from hybridq.figures.labels import label_metric
+from hybridq.figures.noise_curves import metrics_figure
 from hybridq.figures.noise_run import auc_by_strength, auc_change_map
 from hybridq.figures.style import DARK, INK, MUTED, SERIES, SURFACE, WIDTH, as_png, as_svg, inline_svg
 from hybridq.reports.sections.noise import SOURCE_TITLES
@@ -26,6 +27,7 @@ from hybridq.reports.sections.tasks import view_of
 from hybridq.results.evaluation import Evaluation, read_evaluations
 from hybridq.statistics.calibration import calibration
 from hybridq.statistics.risk_coverage import confidence_of, risk_coverage
+from hybridq.statistics.tasks import task_named
 
 MakeRun = Callable[..., Path]
 BINARY = ("normal", "stenosis")
@@ -95,6 +97,20 @@ def test_figures_of_a_noise_study_are_drawn_within_a_phone_s_width() -> None:
     assert {"−0.080", "readout", "4×"} <= words(change_map)
     for figure in (auc_by_strength(exact), change_map):
         assert figure.get_figwidth() <= WIDTH + 1e-9
+        pixels = np.asarray(Image.open(io.BytesIO(as_png(figure, dpi=100))).convert("L"))
+        border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+        assert border.min() > 200, "something is cut off at the edge"
+
+
+@pytest.mark.parametrize("names", [("benign", "malignant"), (30 * "W", " ".join(12 * ["carcinoma"]))])
+def test_a_noise_study_s_figure_says_of_which_class_sensitivity_is(names: tuple[str, str]) -> None:
+    columns = ["auc", "accuracy", "sensitivity_at_validation_threshold", "specificity_at_validation_threshold"]
+    rates = task_named("binary").rates_of(names)
+    for shown in (columns, columns[:2]):
+        table = pd.DataFrame(noise_rows()).assign(run="demo").drop(columns=columns, errors="ignore")
+        table = table.assign(**dict.fromkeys(shown, 0.8))
+        figure = metrics_figure(table, "fake_torino", "All sources of fake_torino (simulated)", rates)
+        assert (rates in " ".join(words(figure)).replace("\n", " ")) is (shown == columns)
         pixels = np.asarray(Image.open(io.BytesIO(as_png(figure, dpi=100))).convert("L"))
         border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
         assert border.min() > 200, "something is cut off at the edge"

@@ -20,6 +20,7 @@ from hybridq.studies.models.figures import study_figures
 from hybridq.studies.models.store import collect, read_results
 from hybridq.studies.models.tables import study_tables
 
+RATES = {"binary": "Sensitivity is of class 1, specificity of class 0.", "multi-label": "means over labels"}
 MakeStudy = Callable[..., Path]
 WriteCells = Callable[..., list]
 
@@ -41,6 +42,8 @@ def test_every_setting_has_its_figures(task: str, classes: int, make_study: Make
     figures = drawn(file)
     expected = {"data-aer-bars", "data-aer-radar", "data-aer-roc", "data-aer-confusion", "data-learning"}
     assert set(figures) == expected - ({"data-aer-confusion"} if task == "multi-label" else set())
+    for kind in ("bars", "radar", "roc"):
+        assert RATES.get(task, "means over classes") in words(figures[f"data-aer-{kind}"])
     for name, figure in figures.items():
         assert figure.get_size_inches()[0] <= WIDTH
         assert "hybrid" in words(figure), name

@@ -27,8 +27,9 @@ class Decisions:
     """Of each backend."""
     point: OperatingPoint | None
     binary: bool
+    negative: str
     positive: str
-    """Name of the positive class; of no meaning with more than two."""
+    """Names of two classes; of no meaning with more than two."""
     positives: int
     images: int
     calibrations: list[Calibration]
@@ -62,6 +63,7 @@ def decisions(
         colours={e.backend: css_name(colour(i)) for i, e in zip(series, shown, strict=True)},
         point=point,
         binary=binary,
+        negative=classes[0],
         positive=classes[1],
         positives=int((shown[0].labels == 1).sum()),
         images=len(shown[0].ids),

@@ -135,6 +135,7 @@ def _results(
     split, selection = first.record["split"], first.record["selection"]
     comparison = compare(evaluations, seed=seed) if len(evaluations) > 1 else None
     backends = ", ".join(figures.backend_label(e) for e in evaluations)
+    rates = first.task.rates_of(classes)
 
     def drawn(figure: Figure, kind: str, caption: str, alt: str) -> Drawn:
         return Drawn.of(figure, f"{name}-{kind}", caption, alt)
@@ -143,20 +144,20 @@ def _results(
         drawn(
             figures.metric_bars(evaluations),
             "bars",
-            "The seven metrics with 95 % intervals.",
+            f"The seven metrics with 95 % intervals. {rates}",
             f"Bar chart of the seven metrics with intervals on {backends}; the values are in the table above.",
         ),
         drawn(
             figures.roc(evaluations),
             "roc",
-            f"ROC curves{view(run).curve}.",
+            f"ROC curves{view(run).curve}. {rates}",
             "ROC curves: "
             + "; ".join(f"{e.backend} AUC {e.metrics['metrics']['auc']['value']:.3f}" for e in evaluations),
         ),
         drawn(
             figures.radar(evaluations),
             "radar",
-            "The seven metrics as a radar.",
+            f"The seven metrics as a radar. {rates}",
             f"Radar chart of the seven metrics on {backends}; the values are in the table above.",
         ),
     ]

@@ -26,8 +26,9 @@ class Detail:
 class View:
     """How one task is shown."""
 
+    classes: tuple[str, ...]
     noun: str
-    """What ``classes`` of data.json are."""
+    """What ``classes`` are."""
     lead: tuple[tuple[str, str], ...]
     """The metrics of the first sentence: name, and how they are called there."""
     footnote: str
@@ -45,6 +46,7 @@ def view_of(task: str, classes: Sequence[str]) -> View:
     """The view of a task with these classes or labels."""
     if task == "multi-label":
         return View(
+            classes=tuple(classes),
             noun="labels",
             lead=(("auc", "AUC"), ("average_precision", "average precision"), ("accuracy", "accuracy")),
             footnote="Accuracy is the share of right decisions over images and labels, exact match the share of images "
@@ -57,11 +59,12 @@ def view_of(task: str, classes: Sequence[str]) -> View:
         )
     binary = len(classes) == 2
     footnote = (
-        f"F1, precision and recall are macro-averaged; sensitivity and specificity are those of “{classes[1]}”."
+        f"F1, precision and recall are macro-averaged; sensitivity is of {classes[1]}, specificity of {classes[0]}."
         if binary
         else "All but accuracy are averages over classes (one-versus-rest)."
     )
     view = View(
+        classes=tuple(classes),
         noun="classes",
         lead=(("accuracy", "accuracy"), ("auc", "AUC")),
         footnote=footnote,

@@ -30,11 +30,13 @@ def study_figures(study: Study, results: Results, tables: Sequence[SettingTable]
     predicted = {data: results.predicted(data) for data in study.data}
     for table in tables:
         setting, rows = table.setting, frame([table])
-        task = task_named(str(cells_in(results, setting)["task"].iloc[0]))
-        name, title = _slug(setting), str(setting)
+        cells = cells_in(results, setting)
+        task = task_named(str(cells["task"].iloc[0]))
+        classes = json.loads(str(cells["classes"].iloc[0]))
+        name, title, rates = _slug(setting), str(setting), task.rates_of(classes)
         shares = [metric for metric in table.metrics if metric in task.shares]
-        yield f"{name}-bars", figures.metric_bars(rows, shares, look, title)
-        yield f"{name}-radar", figures.radar(rows, shares, look, title)
+        yield f"{name}-bars", figures.metric_bars(rows, shares, look, title, rates)
+        yield f"{name}-radar", figures.radar(rows, shares, look, title, rates)
         yield from _of_predictions(results, setting, task, predicted[setting.data], look)
     everything = frame(tables)
     for setting in dict.fromkeys(
@@ -70,7 +72,7 @@ def _of_predictions(
             if truth.ndim == 1:
                 counts[model] = counts.get(model, 0) + confusion_matrix(truth, decided, len(classes))
     if curves:
-        yield f"{_slug(setting)}-roc", figures.roc(curves, look, str(setting))
+        yield f"{_slug(setting)}-roc", figures.roc(curves, look, str(setting), task.rates_of(classes))
     if counts:
         yield f"{_slug(setting)}-confusion", figures.confusions(counts, classes, look, str(setting))
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from backends.names import NOISELESS_BACKEND
 from hybridq.figures import noise_curves as figures
 from hybridq.figures import noise_maps as maps
+from hybridq.statistics.tasks import task_named
 from hybridq.studies.noise.cells import REFERENCE
 from hybridq.studies.noise.config import NoiseStudy
 from hybridq.studies.noise.run import StudiedRun
@@ -37,7 +38,8 @@ def noise_figures(
 def _of_one_run(
     one: StudiedRun, noise: pd.DataFrame, study: NoiseStudy, device: str, about: str
 ) -> Iterator[tuple[str, Figure]]:
-    yield "metrics", figures.metrics_figure(noise, device, f"All sources of {about}")
+    rates = task_named(one.run.task).rates_of(one.run.classes)
+    yield "metrics", figures.metrics_figure(noise, device, f"All sources of {about}", rates)
     yield "sources", figures.sources_figure(noise, device, f"Change of AUC by source, {about}", DROPS)
     yield "heat", maps.heat_figure(noise, device, f"Sources × strengths, {about}")
     yield "decisions", figures.decisions_figure(noise, device, f"Decisions, {about}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from backends.record import versions
 from hybridq.figures.style import as_png
 from hybridq.files import atomic_write, write_json
+from hybridq.statistics.tasks import task_named
 from hybridq.studies.noise.config import NoiseStudy
 from hybridq.studies.noise.figures import noise_figures
 from hybridq.studies.noise.run import StudiedRun
@@ -49,6 +50,7 @@ def write_results(
             "layouts": "best, median and worst of the patches grown from every working qubit of the device",
             "depth": "layers are those of the runs: a study over depth is a study of several runs",
             "left_out": {one.run.folder.name: one.left_out for one in studied if one.left_out},
+            "rates": {one.run.folder.name: task_named(one.run.task).rates_of(one.run.classes) for one in studied},
             "versions": dict(versions()),
             "seconds": round(seconds, 1),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
