@@ -69,8 +69,7 @@ def risk_by_coverage(
         axes.fill_between(curve.coverage, curve.low, curve.high, color=colour(i), alpha=0.13, linewidth=0)
         axes.plot(curve.coverage, curve.risk, color=colour(i), linestyle=DASHES[i % len(DASHES)])
     axes.set_xlim(1.0, float(np.min(curves[0].coverage)))
-    most = max(0.02, 1.05 * max(float(curve.high[0]) for curve in curves))
-    axes.set_ylim(0, most)
+    axes.set_ylim(0, most := top_of(curves))
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0 if most > 0.06 else 1))
     axes.yaxis.set_major_locator(MaxNLocator(5))
@@ -82,3 +81,8 @@ def risk_by_coverage(
     names = [backend_label(e) for e in evaluations]
     key(figure, names, lines=True, series=series, loc="lower left", bbox_to_anchor=(0.14, 0.04 / height))
     return figure
+
+
+def top_of(curves: Sequence[RiskCoverage]) -> float:
+    """Where the axis of the risk ends: at the band of all images; that of a few may reach beyond."""
+    return max(0.02, 1.05 * max(float(curve.high[0]) for curve in curves))

@@ -63,6 +63,7 @@ def write_report(folder: Path, rule: Rule = YOUDEN) -> Path:
         spectrum=spectrum_drawn(run),
         summary=statements.summary(results, view),
         view=view,
+        positive=run.positive_sentence(),
         quantum_share=share,
         classical=share is not None and share < content.CLASSICAL_SHARE,
         limits=statements.limits(results, data, circuit["qubits"] if circuit else None),

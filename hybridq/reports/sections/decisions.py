@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hybridq.figures.decisions import reliability, risk_by_coverage
+import numpy as np
+
+from hybridq.figures.decisions import reliability, risk_by_coverage, top_of
 from hybridq.figures.evaluations import backend_label
 from hybridq.figures.style import Drawn, colour, css_name
 from hybridq.results.evaluation import Evaluation
@@ -57,6 +59,7 @@ def decisions(
     threshold = None if point is None else point.threshold.value
     calibrations = [calibration(e.scored(seed)) for e in shown]
     curves = [_curve(e, threshold, seed) for e in shown]
+    highest = max(float(np.nanmax(curve.high)) for curve in curves)
     predicted = f"“{classes[1]}”" if binary else "the class decided"
     return Decisions(
         evaluations=shown,
@@ -79,7 +82,8 @@ def decisions(
         coverage=Drawn.of(
             risk_by_coverage(shown, curves, series),
             f"{name}-coverage",
-            "Risk by coverage, with 95 % bands. From left to right more images are handed to a human.",
+            "Risk by coverage, with 95 % bands. From left to right more images are handed to a human."
+            + (f" Where few are kept, bands reach {highest:.0%}, above the axis." if highest > top_of(curves) else ""),
             "Share of wrong decisions among the images that are kept: "
             + "; ".join(f"{backend_label(e)} {_kept(c)}" for e, c in zip(shown, curves, strict=True)),
         ),

@@ -59,7 +59,7 @@ def view_of(task: str, classes: Sequence[str]) -> View:
         )
     binary = len(classes) == 2
     footnote = (
-        f"F1, precision and recall are macro-averaged; sensitivity is of {classes[1]}, specificity of {classes[0]}."
+        "F1, precision and recall are macro-averaged."
         if binary
         else "All but accuracy are averages over classes (one-versus-rest)."
     )
