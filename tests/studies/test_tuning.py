@@ -211,6 +211,25 @@ def test_the_command_shows_trials_and_where_the_settings_are(tmp_path: Path) -> 
     assert "tuning.yaml" in result.output
 
 
+def test_a_search_that_is_refused_leaves_no_folder(tmp_path: Path) -> None:
+    file = write_study(tmp_path, source="folder:path=/nowhere/at/all")
+    study, cells = load_study(file, tmp_path, tuned=False)
+    assert tuning.count_missing(study, cells, tmp_path / "tuned") == (6, 6)
+    assert not (tmp_path / "tuned").exists()
+    with pytest.raises(UserError, match="/nowhere/at/all"):
+        search(file)
+    assert not (tmp_path / "tuned").exists()
+
+
+def test_a_refusal_keeps_what_was_there_before(tmp_path: Path) -> None:
+    file = write_study(tmp_path, source="folder:path=/nowhere/at/all")
+    (tmp_path / "tuned").mkdir()
+    (tmp_path / "tuned" / "mine.txt").write_text("kept")
+    with pytest.raises(UserError, match="/nowhere/at/all"):
+        search(file)
+    assert (tmp_path / "tuned" / "mine.txt").read_text() == "kept"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [

@@ -18,8 +18,8 @@ import yaml
 from filelock import FileLock
 
 from hybridq.config import Experiment, dump_experiment, parse_experiment
-from hybridq.errors import UserError
-from hybridq.files import atomic_write, make_folder, write_text
+from hybridq.errors import UserError, WritingError
+from hybridq.files import atomic_write, check_folder, make_folder, write_text, writing
 from hybridq.run_folder import RunFolder, cores
 from hybridq.studies.models.config import CHOSEN, Cell, Choice, Overrides, Study, Tuning
 from hybridq.studies.models.run import check_same, engine, pending_encoders, run_cell
@@ -76,17 +76,48 @@ def tune(
 
     Raises:
         UserError: the study tunes nothing, the folder holds the trials of another search, an encoder cannot be trained,
-            or every trial of a model failed.
+            or every trial of a model failed. A folder in which no training began is not left behind.
     """
-    from joblib import Parallel, delayed
-
     tasks = _tasks(study, cells, trials)
-    make_folder(root)
-    missing = {task.name: task.tuning.trials - len(_ended(_search(task, root))) for task in tasks}
-    workers = jobs or max(1, cores() // study.threads)
     encoders = pending_encoders(cells, root)
     for cell in encoders:
         check_same(RunFolder(root / cell.name), cell)
+    new = not root.exists()
+    make_folder(root)
+    try:
+        _run_missing(tasks, encoders, study, root, jobs, report)
+    except WritingError:
+        raise
+    except UserError:  # with data that are not there, say
+        if new and not _begun(tasks, root):
+            shutil.rmtree(root)
+        raise
+    return _write(tasks, root)
+
+
+def count_missing(study: Study, cells: Sequence[Cell], root: Path, trials: int | None = None) -> tuple[int, int]:
+    """Trials that are still to be run, of how many; the folder is not made."""
+    tasks = _tasks(study, cells, trials)
+    check_folder(root)
+    total = sum(task.tuning.trials for task in tasks)
+    if not (root / STORAGE).is_file():
+        return total, total
+    return total - sum(min(task.tuning.trials, len(_ended(_search(task, root)))) for task in tasks), total
+
+
+def _begun(tasks: Sequence[Task], root: Path) -> bool:
+    """Return whether a training began: an encoder or a trial that is there, or a trial that ended."""
+    ended = (root / STORAGE).is_file() and any(_ended(_search(task, root)) for task in tasks)
+    return ended or any(root.rglob("config.yaml"))
+
+
+def _run_missing(
+    tasks: Sequence[Task], encoders: Sequence[Cell], study: Study, root: Path, jobs: int | None, report: Report
+) -> None:
+    from joblib import Parallel, delayed
+
+    missing = {task.name: task.tuning.trials - len(_ended(_search(task, root))) for task in tasks}
+    workers = jobs or max(1, cores() // study.threads)
     place = str(root.resolve())
     # A model's next trial depends on its last: models take turns, so that the processes seldom wait for each other.
     turns = [task for turn in range(max(missing.values())) for task in tasks if turn < missing[task.name]]
@@ -102,15 +133,6 @@ def tune(
         processes = min(workers, len(tasks))
         for name, value in Parallel(n_jobs=processes, return_as="generator_unordered", batch_size=1)(next_trials):
             report(name, value)
-    return _write(tasks, root)
-
-
-def count_missing(study: Study, cells: Sequence[Cell], root: Path, trials: int | None = None) -> tuple[int, int]:
-    """Trials that are still to be run, of how many."""
-    tasks = _tasks(study, cells, trials)
-    make_folder(root)
-    total = sum(task.tuning.trials for task in tasks)
-    return total - sum(min(task.tuning.trials, len(_ended(_search(task, root)))) for task in tasks), total
 
 
 def run_trial(task: Task, root: str) -> tuple[str, float | None]:
@@ -172,8 +194,9 @@ def _search(task: Task, root: Path) -> Search:
         raise UserError("hybridq study tune needs Optuna; pip install 'hybridq-medical[tune]'") from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     waiting = {"connect_args": {"timeout": 60}}  # seconds, for other processes that write
-    storage = RDBStorage(f"sqlite:///{root.resolve() / STORAGE}", engine_kwargs=waiting)
-    search = optuna.create_study(study_name=task.name, storage=storage, direction="maximize", load_if_exists=True)
+    with writing(root):
+        storage = RDBStorage(f"sqlite:///{root.resolve() / STORAGE}", engine_kwargs=waiting)
+        search = optuna.create_study(study_name=task.name, storage=storage, direction="maximize", load_if_exists=True)
     settings = {"configuration": task.configuration, "space": _space(task.tuning)}
     known = search.user_attrs
     for key, value in settings.items():
