@@ -101,7 +101,7 @@ def test_a_ledger_on_a_full_disk_is_one_sentence_and_keeps_its_rows(tmp_path: Pa
     ledger = Ledger(tmp_path / "ledger.sqlite")
     about = {"backend": "ibm_x", "device": "x", "folder": tmp_path, "chunks": 1}
     ledger.add_evaluation("first", run="r", **about)
-    said = r"the ledger \(HYBRIDQ_LEDGER\) cannot be written: .*; what it holds is kept"
+    said = r"the ledger .*ledger.sqlite \(HYBRIDQ_LEDGER\) cannot be written: .*; what it holds is kept"
     with no_room(), pytest.raises(BackendError, match=said):
         for number in range(200):
             ledger.add_evaluation(f"k{number}", run="r" * 500, **about)

@@ -149,6 +149,10 @@ def default_path() -> Path:
 class _Database(sqlite3.Connection):
     """The database of a ledger; that it cannot be written now is one sentence."""
 
+    def __init__(self, path: Path, *arguments: Any, **options: Any) -> None:
+        super().__init__(path, *arguments, **options)
+        self.path = path
+
     def execute(self, *arguments: Any) -> sqlite3.Cursor:
         try:
             return super().execute(*arguments)
@@ -156,8 +160,8 @@ class _Database(sqlite3.Connection):
             if error.sqlite_errorcode & 0xFF not in NOT_WRITABLE:
                 raise
             raise BackendError(
-                f"the ledger ({VARIABLE}) cannot be written: {error}; what it holds is kept, and the same command "
-                "continues once there is room"
+                f"the ledger {self.path} ({VARIABLE}) cannot be written: {error}; what it holds is kept, and the same "
+                "command continues once there is room"
             ) from None
 
 
@@ -228,7 +232,9 @@ class Ledger:
         try:
             try:
                 lock.execute("BEGIN EXCLUSIVE")
-            except sqlite3.OperationalError:
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise BackendError(f"{folder / key} cannot be used as a lock: {error}") from None
                 row = self.evaluation(key)
                 holder = f" ({row.holder})" if row is not None and row.holder else ""
                 raise BackendError(

@@ -6,6 +6,7 @@ is sent later is, bit for bit, what was sent before.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -224,7 +225,10 @@ def is_kept(folder: Path) -> bool:
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
-    """A file that is there whole or not at all: written under a temporary name, synced, then renamed."""
+    """A file that is there whole or not at all: written under a temporary name, synced, then renamed.
+
+    Raises ``OSError`` with the file's folder as its ``filename``, which errors of writing lack.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -233,6 +237,9 @@ def write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
+    except OSError as error:
+        number = error.errno or errno.ENOSPC
+        raise OSError(number, os.strerror(number), str(path.parent)) from None
     finally:
         partial.unlink(missing_ok=True)
 

@@ -27,7 +27,7 @@ from backends.ibm.execution import Status, Unfinished, cancel, execute
 from backends.ibm.ledger import Ledger
 from backends.ibm.results import ExecutionResult
 from backends.ibm.tags import ledger_tag
-from backends.ibm.task import Submission
+from backends.ibm.task import Submission, write_whole
 from backends.ibm.waits import Waits
 
 
@@ -441,9 +441,14 @@ def test_a_full_disk_is_one_sentence_and_nothing_is_lost(
     try:
         with pytest.raises(BackendError, match=r"cannot be written: .*; what is submitted goes on at IBM") as caught:
             finish(task, service, ledger)
+        with pytest.raises(OSError, match="File too large") as written:
+            write_whole(task.folder / "results" / "a.npz", lambda file: np.savez(file, np.zeros(1000)))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith(f"{task.folder / 'results'} cannot be written")
+    assert written.value.filename == str(task.folder / "results")
+    assert not list(task.folder.rglob("*.partial"))
     finish(task, service, ledger)
     assert [job.executed for job in server.jobs.values()] == [1, 1, 1]
 

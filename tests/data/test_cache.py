@@ -189,7 +189,7 @@ def test_a_disk_without_room_is_refused_before_anything_is_decoded(
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 1000))  # type: ignore[attr-defined]
     with pytest.raises(
-        UserError, match=r"do not fit on the disk \(0.2 GB are needed and 0.0 GB are free\); HYBRIDQ_CACHE"
+        UserError, match=r"do not fit on the disk \(188.7 MB are needed and 0.0 MB are free\); HYBRIDQ_CACHE"
     ):
         open_images(unlabelled([tmp_path / "missing.png"] * 60), COLOURFUL.model_copy(update={"size": 1024}))
     assert left_in(folder) == []
