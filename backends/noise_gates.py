@@ -87,6 +87,8 @@ class Meeting:
         if without:
             places = "; ".join(f"{name} of qubits {', '.join(map(str, qubits))}" for name, qubits in without)
             said += f", none on {places}"
+        if missed := self.elsewhere & set(self._counts):
+            said += f"; its errors on {_listed(missed)} are on qubits outside the circuit alone"
         if not _sizes(self.errors) & _sizes(self.gates):
             said += f"; its own are on {_listed(named)}"
         return said

@@ -142,9 +142,10 @@ class QiskitBackend:
     def _bound(self, circuit: QuantumCircuit, program: CircuitProgram, row: FloatArray) -> QuantumCircuit:
         known = dict(zip(program.circuit.parameters, row, strict=True))
         bound = circuit.assign_parameters({p: known[p] for p in circuit.parameters})
-        if not hasattr(self._backend, "get_translation_stage_plugin"):
+        if not any(hasattr(self._backend, f"get_{stage}_stage_plugin") for stage in ("translation", "scheduling")):
             return bound
-        # Some vendors' gates take angles of a limited range, which their own translation of bound circuits keeps to.
+        # Some vendors' gates take angles of a limited range, which their own translation of bound circuits keeps to;
+        # some couple qubits through a resonator, between which and them their own scheduling moves states.
         manager = generate_preset_pass_manager(
             0, backend=self._backend, initial_layout=list(range(circuit.num_qubits)), routing_method="none"
         )

@@ -171,6 +171,16 @@ def test_a_model_of_errors_on_other_qubits_alone_is_said_to_be_one() -> None:
     assert under(model).record["note"] == "the noise model has errors on cx of qubits outside the circuit alone"
 
 
+def test_a_gate_whose_errors_are_all_on_other_qubits_is_said_to_be_without_one() -> None:
+    """As where qubits are coupled through a resonator, on which alone the two-qubit gate errs."""
+    model = model_on(["ry"])
+    model.add_quantum_error(TWO, "cx", [0, 3])
+    assert under(model).record["note"] == (
+        "the noise model has errors on 3 of 6 gates (cx 0 of 3, ry 3 of 3); its errors on cx are on qubits outside the "
+        "circuit alone"
+    )
+
+
 def test_a_circuit_without_gates_of_two_qubits_runs_under_errors_of_those_alone_and_says_so() -> None:
     circuit = QuantumCircuit(2)
     circuit.h(0)

@@ -235,6 +235,25 @@ def test_a_device_of_an_ibm_account_is_refused_in_one_sentence(account: Loopback
     assert account.jobs == {}
 
 
+class Scheduled(GenericBackendV2):
+    """A simulator whose circuits have to pass through its maker's scheduling, which adds delays."""
+
+    def get_scheduling_stage_plugin(self) -> str:
+        return "alap"
+
+    def run(self, run_input: list[QuantumCircuit], **options: object) -> object:
+        if not all(circuit.count_ops().get("delay") for circuit in run_input):
+            raise ValueError("not scheduled")
+        return super().run(run_input, **options)
+
+
+def test_bound_circuits_pass_through_the_scheduling_of_their_backend() -> None:
+    device = Scheduled(4, seed=5)
+    backend = open_backend(device, shots=3000, seed=1)
+    result = backend.run(backend.compile(PROGRAM), INPUTS, WEIGHTS)
+    assert np.abs((result.values - values(device)) / result.standard_errors).max() < 4.5
+
+
 class Wrong(Ions):
     """Returns what its run is told to instead of counts of all shots and bits."""
 
