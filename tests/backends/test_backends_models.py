@@ -30,6 +30,7 @@ from qiskit_aer.noise import (
 from qiskit_ibm_runtime.fake_provider import FakeManilaV2
 
 from backends import BackendError, CircuitProgram, Noise, open_backend, simulated_under
+from backends.noise import model_digest
 
 PAULIS = (
     SparsePauliOp(["IIZ"], [1.0]),
@@ -280,3 +281,22 @@ def test_noise_of_another_register_and_too_many_qubits_are_refused() -> None:
     wide = CircuitProgram(QuantumCircuit(21), (), (), z_observables(21))
     with pytest.raises(BackendError, match="the circuit has 21 qubits; under noise at most 20"):
         simulated_under(wide, Noise.from_model(on("x"), 21))
+
+
+def small_model(
+    p: float = 0.1, *, qubit: int = 0, everywhere: float = 0.02, read: float = 0.05, t1: float = 50e-6, gate: str = "sx"
+) -> NoiseModel:
+    model = NoiseModel(basis_gates=["rz", gate, "cx"])
+    model.add_quantum_error(depolarizing_error(p, 1), gate, [qubit])
+    model.add_all_qubit_quantum_error(depolarizing_error(everywhere, 2), "cx")
+    model.add_readout_error(ReadoutError([[1 - read, read], [0.1, 0.9]]), [0])
+    model._custom_noise_passes.append(RelaxationNoisePass(t1s=[t1], t2s=[60e-6], dt=1e-9, op_types=Delay))
+    return model
+
+
+def test_a_model_is_called_by_what_is_in_it() -> None:
+    """Names of results rest on it: equal models share a name, any other number is another one."""
+    changes = [{}, {"p": 0.11}, {"qubit": 1}, {"everywhere": 0.03}, {"read": 0.06}, {"t1": 51e-6}, {"gate": "x"}]
+    digests = [model_digest(small_model(**change)) for change in changes]
+    assert len(set(digests)) == len(changes)
+    assert digests == [model_digest(small_model(**change)) for change in changes]

@@ -123,6 +123,20 @@ def test_relaxation_and_idle_time_follow_t1_and_the_stated_gate_times() -> None:
     np.testing.assert_allclose(got[:2], 1.0, atol=1e-9)
 
 
+def test_a_change_of_frame_takes_no_time_and_sx_takes_its_own() -> None:
+    """Qubit 1 is excited and waits for two SX; the RZ between them is done in no time."""
+    circuit = QuantumCircuit(2)
+    circuit.x(1)
+    circuit.barrier()
+    circuit.sx(0)
+    circuit.rz(angle := Parameter("angle"), 0)
+    circuit.sx(0)
+    circuit.barrier()
+    program = CircuitProgram(circuit, (angle,), (), z_observables(2))
+    got = values("noise:t1_us=10,t2_us=10", program, np.array([[0.4]]), np.zeros(0))[0]
+    np.testing.assert_allclose(got[1], 1 - 2 * np.exp(-3 * 35e-9 / 10e-6), atol=1e-6)
+
+
 @pytest.mark.parametrize(
     "name", ["fake_torino", "fake_brisbane", "noise:depolarizing_1q=0.001,depolarizing_2q=0.01", "fake_almaden"]
 )

@@ -300,6 +300,14 @@ def test_few_samples_take_no_more_copies_than_shorten_the_run() -> None:
     assert mean[0] < mean[1]
 
 
+@pytest.mark.parametrize(("references", "copies"), [(0, 15), (4, 13)])
+def test_reference_images_count_when_copies_are_chosen(references: int, copies: int) -> None:
+    """Thirty images in 2 rows, or four of them in a row each and 26 in 2 more."""
+    assert 15 < len(placed("kingston", 4, 1).copies) < 26
+    compiled = place_copies(ring(4, 2), stored_device("kingston"), samples=30, references=references)
+    assert len(compiled.copies) == copies
+
+
 @given(st.integers(1, 300), st.integers(1, 40), st.integers(0, 6))
 def test_the_fewest_copies_take_as_few_rows_and_one_less_takes_more(samples: int, copies: int, references: int) -> None:
     fewest = fewest_copies(samples, copies, references)

@@ -63,7 +63,7 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     "backends/ibm/execution.py": (f"{_HARDWARE}execution.py", f"{_HARDWARE}adoption.py"),
     "backends/ibm/ledger.py": (f"{_HARDWARE}ledger.py", f"{_HARDWARE}execution.py", f"{_HARDWARE}adoption.py"),
     "backends/ibm/copies.py": (f"{_HARDWARE}copies.py", f"{_HARDWARE}plan.py"),
-    "backends/noise.py": ("tests/backends/test_backends_noise.py", "tests/backends/test_backends_scale.py"),
+    "backends/noise.py": tuple(f"tests/backends/test_backends_{name}.py" for name in ("noise", "scale", "models")),
     "backends/noise_gates.py": ("tests/backends/test_backends_noise_gates.py",),
     "backends/noise_sources.py": ("tests/backends/test_backends_sources.py",),
 }
@@ -98,6 +98,11 @@ NAMED: Final[dict[str, tuple[tuple[str, str], ...]]] = {
 """Faults that were once unnoticed: in the source, and what stands there instead."""
 
 EQUIVALENT: Final[dict[str, dict[str, str]]] = {
+    "backends/ibm/execution.py": {
+        "if time.monotonic() >= self.looked_for_until.setdefault(row.tag, self.end_of_search(row)):"
+        "  →  if time.monotonic() > self.looked_for_until.setdefault(row.tag, self.end_of_search(row)):"
+        "": "no clock stands at that moment to the last bit",
+    },
     "hybridq/training/batches.py": {
         "self._order = lru_cache(maxsize=1)(self._order_of)"
         "  →  self._order = lru_cache(maxsize=2)(self._order_of)": "the order is the same, kept or drawn again",
