@@ -103,6 +103,11 @@ EQUIVALENT: Final[dict[str, dict[str, str]]] = {
         "  →  if time.monotonic() > self.looked_for_until.setdefault(row.tag, self.end_of_search(row)):"
         "": "no clock stands at that moment to the last bit",
     },
+    "hybridq/quantum/training_noise.py": {
+        "ones = torch.binomial(torch.full_like(values, shots), ((1 + values) / 2).clamp(0, 1))"
+        "  →  ones = torch.binomial(torch.full_like(values, shots), ((1 + values) / 2).clamp(0))"
+        "": "torch takes a probability above 1 as 1",
+    },
     "hybridq/training/batches.py": {
         "self._order = lru_cache(maxsize=1)(self._order_of)"
         "  →  self._order = lru_cache(maxsize=2)(self._order_of)": "the order is the same, kept or drawn again",
