@@ -105,6 +105,29 @@ def test_an_over_rotation_turns_about_the_gates_own_axis_and_is_as_faithful_as_t
         np.testing.assert_allclose(turned.data, SuperOp(RXGate(angle)).data, atol=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("gate", "by", "cosine"),
+    [
+        (XGate(), 0.02, lambda kept: 3 * kept - 2),  # fidelity (|1 + e^iφ|² + 2) / 6
+        (CXGate(), 0.04, lambda kept: (20 * kept - 14) / 6),  # (|3 + e^iφ|² + 4) / 20
+        (ECRGate(), 0.04, lambda kept: (20 * kept - 12) / 8),  # (|2 + 2 e^iφ|² + 4) / 20
+    ],
+)
+def test_a_gate_that_undoes_itself_is_turned_on_in_its_lower_half_alone(gate, by, cosine) -> None:
+    """U = P₊ − P₋ to a power is P₊ + e^iφ P₋, whichever sign rounding gives the phase of −1."""
+    size = gate.num_qubits
+    target = parametric_target(size, NoiseRates())
+    if gate.name not in target.operation_names:
+        target.add_instruction(gate, {tuple(range(size)): None})
+    error = depolarizing_error(by, size)
+    lossy = Noise(((gate.name, tuple(range(size)), error),), ((np.inf, np.inf),) * size, ((0, 0),) * size, (gate.name,))
+    ((_, _, found),) = one_source(lossy, "coherent", target).gate_errors
+    kept = 1 - by * (1 - 2**-size)
+    unitary, one = Operator(gate).data, np.eye(2**size)
+    turned = (one + unitary) / 2 + np.exp(1j * np.arccos(cosine(kept))) * (one - unitary) / 2
+    np.testing.assert_allclose(SuperOp(found).data, SuperOp(Operator(turned)).data, atol=1e-6)
+
+
 def test_an_over_rotation_at_twice_the_strength_turns_twice_as_far() -> None:
     once = noise_of("fake_torino:source=coherent")
     twice = channels(noise_of("fake_torino:source=coherent,scale=2"))
