@@ -103,6 +103,11 @@ EQUIVALENT: Final[dict[str, dict[str, str]]] = {
         "  →  if time.monotonic() > self.looked_for_until.setdefault(row.tag, self.end_of_search(row)):"
         "": "no clock stands at that moment to the last bit",
     },
+    "backends/noise_sources.py": {
+        "if most < 1e-12:  →  if most <= 1e-12:": "no gate loses 1e-12 to the last bit",
+        "phases[phases < -np.pi + 1e-06] += 2 * np.pi"
+        "  →  phases[phases < np.pi + 1e-06] += 2 * np.pi": "where none is −π all move alike, a global phase",
+    },
     "hybridq/quantum/training_noise.py": {
         "ones = torch.binomial(torch.full_like(values, shots), ((1 + values) / 2).clamp(0, 1))"
         "  →  ones = torch.binomial(torch.full_like(values, shots), ((1 + values) / 2).clamp(0))"
