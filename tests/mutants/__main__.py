@@ -56,7 +56,7 @@ def main() -> int:
     """Parse the command line, test every fault, print the table."""
     parser = argparse.ArgumentParser(prog="mutants", description=__doc__)
     parser.add_argument("modules", nargs="*", default=list(MODULES), help="files such as hybridq/data/splits.py")
-    parser.add_argument("--number", type=int, default=10, help="faults of each module, beside the named ones")
+    parser.add_argument("--number", type=int, default=8, help="faults of each module, beside the named ones")
     parser.add_argument("--seed", default="0", help="of the draw")
     asked = parser.parse_args()
     import_libraries()
