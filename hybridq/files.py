@@ -102,11 +102,12 @@ def writing(folder: Path) -> Iterator[None]:
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether an error of any library says that there is no room on the disk."""
+    """Whether an error of any library, or one that it was raised from, says that there is no room on the disk."""
     if isinstance(error, OSError):
         # numpy's has no number and only counts what it wrote.
         return error.errno in FULL or (error.errno is None and " requested and " in str(error))
-    return any(words in str(error) for words in FULL_IN_WORDS)
+    said = any(words in str(error) for words in FULL_IN_WORDS)
+    return said or (error.__cause__ is not None and is_full(error.__cause__))
 
 
 def make_folder(folder: Path) -> None:

@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from backends.errors import BackendError
 from backends.ibm.ledger import Ledger
 from hybridq.errors import UserError, WritingError
-from hybridq.files import atomic_write, check_file, check_folder, write_json
+from hybridq.files import atomic_write, check_file, check_folder, is_full, write_json, writing
 
 LARGE = np.random.default_rng(0).integers(0, 256, (200, 200)).astype(np.uint8)
 
@@ -107,6 +107,15 @@ def test_a_ledger_on_a_full_disk_is_one_sentence_and_keeps_its_rows(tmp_path: Pa
             ledger.add_evaluation(f"k{number}", run="r" * 500, **about)
     ledger.add_evaluation("last", run="r", **about)
     assert {"first", "last"} <= {row.key for row in ledger.evaluations()}
+
+
+def test_a_full_disk_is_seen_behind_an_error_that_was_raised_from_it(tmp_path: Path) -> None:
+    error = RuntimeError("the commit failed")
+    error.__cause__ = OSError(errno.ENOSPC, "No space left on device")
+    assert is_full(error)
+    assert not is_full(RuntimeError("the commit failed"))
+    with pytest.raises(WritingError, match=f"{tmp_path}: no room is left on the disk"), writing(tmp_path):
+        raise error
 
 
 def test_an_error_of_the_program_s_own_stays_what_it_is(tmp_path: Path) -> None:

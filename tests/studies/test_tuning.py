@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from tiny import quietly
 from typer.testing import CliRunner
 
 from hybridq.cli.study import app
-from hybridq.errors import UserError
+from hybridq.errors import UserError, WritingError
 from hybridq.studies.models import tuning
 from hybridq.studies.models.config import load_study
 from hybridq.studies.models.run import run_study
@@ -209,6 +210,22 @@ def test_the_command_shows_trials_and_where_the_settings_are(tmp_path: Path) -> 
     assert "tuned: 2 trials, 0 finished, 2 to run" in result.output
     assert "hybrid-data trial-0: validation AUC 0." in result.output
     assert "tuning.yaml" in result.output
+
+
+def test_a_full_disk_is_no_trial_and_the_search_goes_on_with_room(tmp_path: Path) -> None:
+    """The limit on the size of a file stands for the end of the disk: the checkpoint is larger, the database smaller."""
+    file = write_study(tmp_path, text=STUDY.replace("  linear: {model.branch: linear}\n", ""))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, hard))
+    try:
+        with pytest.raises(WritingError, match="no room is left on the disk; what was finished before is kept"):
+            search(file, trials=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    search(file, trials=1)
+    trials = trials_of(tmp_path)
+    assert list(trials["trial"]) == [0]
+    assert trials["validation_auc"].notna().all()
 
 
 def test_a_search_that_is_refused_leaves_no_folder(tmp_path: Path) -> None:

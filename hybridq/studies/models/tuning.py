@@ -144,7 +144,7 @@ def run_trial(task: Task, root: str) -> tuple[str, float | None]:
 
     folder = Path(root) / "tuning" / task.name
     make_folder(folder)
-    with FileLock(folder.with_name(f".{task.name}.lock")):
+    with writing(Path(root)), FileLock(folder.with_name(f".{task.name}.lock")):
         search = _search(task, Path(root))
         for killed in search.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
             search.tell(killed.number, state=TrialState.FAIL)
@@ -159,6 +159,8 @@ def run_trial(task: Task, root: str) -> tuple[str, float | None]:
             shutil.rmtree(run.folder)
         try:
             train(experiment, folder, announce=_quiet, progress=_quiet, allow_leaks=task.allow_leaks)
+        except WritingError:  # says nothing of these settings
+            raise
         except UserError as error:
             if not run.config.exists():  # nothing was trained: the data or the configuration are wrong
                 raise
