@@ -213,7 +213,7 @@ def test_the_command_shows_trials_and_where_the_settings_are(tmp_path: Path) -> 
 
 
 def test_a_full_disk_is_no_trial_and_the_search_goes_on_with_room(tmp_path: Path) -> None:
-    """The limit on the size of a file stands for the end of the disk: the checkpoint is larger, the database smaller."""
+    """The limit on the size of a file stands for the end of the disk: checkpoints are larger, the database is not."""
     file = write_study(tmp_path, text=STUDY.replace("  linear: {model.branch: linear}\n", ""))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, hard))
