@@ -117,6 +117,10 @@ EQUIVALENT: Final[dict[str, dict[str, str]]] = {
         "self._order = lru_cache(maxsize=1)(self._order_of)"
         "  →  self._order = lru_cache(maxsize=2)(self._order_of)": "the order is the same, kept or drawn again",
     },
+    "hybridq/statistics/bootstrap.py": {
+        "with np.errstate(divide='ignore', invalid='ignore'):"
+        "  →  with np.errstate(invalid='ignore'):": "a warning, and no number",
+    },
     "hybridq/statistics/intervals.py": {
         "return None if high - low < 1e-12 else (low, high)"
         "  →  return None if high - low <= 1e-12 else (low, high)": "no width is 1e-12 to the last bit",
