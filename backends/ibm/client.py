@@ -294,7 +294,7 @@ class Service:
             mode = plain if batch_id is None else self._batch(batch_id)
             self._make_safe(self._device(device))
             try:
-                job = _run(mode, work, noise, options, tags, max_execution_seconds)
+                job = _submit_work(mode, work, noise, options, tags, max_execution_seconds)
             except QiskitBackendNotFoundError:
                 # The client lists its devices before it submits, and swallows why it could not; this says why.
                 self._service.usage()
@@ -324,7 +324,7 @@ class Service:
             self._make_safe(self._device(device))
             mode = self._device(device, fractional=options.fractional)
             try:
-                job = _run(mode, work, noise, options, tags, max_execution_seconds, dry_run=True)
+                job = _submit_work(mode, work, noise, options, tags, max_execution_seconds, dry_run=True)
             except QiskitBackendNotFoundError:
                 self._service.usage()
                 raise RefusedError(
@@ -439,7 +439,7 @@ class _Verbatim(ResultDecoder):
         return data
 
 
-def _run(
+def _submit_work(
     mode: Any,
     work: EstimatorPub | Layers,
     noise: tuple[Layers, LayerNoise] | None,

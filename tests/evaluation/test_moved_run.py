@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from tiny import planned, quietly
@@ -14,6 +15,7 @@ from tiny import planned, quietly
 from hybridq.config import parse_experiment
 from hybridq.errors import UserError
 from hybridq.evaluation.evaluate import evaluate
+from hybridq.results.selection import ImageChoice, choose
 from hybridq.run_folder import RunFolder, open_run
 from hybridq.training.train import train
 
@@ -85,6 +87,43 @@ def test_a_run_from_before_this_was_recorded_looks_where_the_command_is_started(
         planned(open_run(run), "aer")
     monkeypatch.chdir(trained)
     assert probabilities(open_run(run))
+
+
+def told_to_be_in(run: Path, folder: Path) -> RunFolder:
+    about = json.loads((run / "environment.json").read_text())
+    (run / "environment.json").write_text(json.dumps(about | {"directory": str(folder)}))
+    return open_run(run)
+
+
+def test_a_finished_run_needs_its_chosen_images_alone(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two images make no training, validation and test part, and none is drawn from them."""
+    copy = Path(shutil.copytree(trained, tmp_path / "copy"))
+    run = told_to_be_in(copy / "runs" / "r", copy)
+    chosen = choose(run, ImageChoice("test", 2, True)).ids
+    for picture in (copy / "pictures").rglob("*.png"):
+        if picture.relative_to(copy / "pictures").as_posix() not in chosen:
+            picture.unlink()
+    assert len(list((copy / "pictures").rglob("*.png"))) == 2
+    monkeypatch.chdir(tmp_path)
+    folder = evaluate(planned(run, "aer", limit=2, stratified=True), progress=quietly)
+    assert pd.read_csv(folder / "predictions.csv")["id"].tolist() == chosen
+
+
+def test_a_file_of_splits_is_found_where_the_run_was_trained(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Path(shutil.copytree(trained, tmp_path / "copy"))
+    run = told_to_be_in(copy / "runs" / "r", copy)
+    run.read_splits()[["id", "split"]].to_csv(copy / "mine.csv", index=False)
+    run.config.write_text(run.config.read_text().replace("  splits: null\n", "  splits: mine.csv\n"))
+    assert "splits: mine.csv" in run.config.read_text()
+    monkeypatch.chdir(tmp_path)
+    assert probabilities(open_run(run.folder))
+    (copy / "mine.csv").unlink()
+    with pytest.raises(UserError, match=r"its data are not in .*/copy/mine\.csv or .*/mine\.csv; put a link"):
+        planned(open_run(run.folder), "aer", split="train")
 
 
 def test_a_training_is_not_continued_where_its_path_leads_elsewhere(
