@@ -121,7 +121,7 @@ def test_default_options_written_out_are_the_same_evaluation(run: Path, server: 
     command = ("evaluate", run, "--backend", "ibm_torino:copies=1", "--limit", 4)
     server.queue_seconds = 60
     assert hybridq(*command, "--yes", "--detach").code == 0
-    assert "goes on" in hybridq(*command, "--shots", 4096, "--resilience", 1, "--dry-run").out
+    assert "resuming" in hybridq(*command, "--shots", 4096, "--resilience", 1, "--dry-run").out
     assert len(server.jobs) == 1
 
 
