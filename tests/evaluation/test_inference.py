@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tiny import planned
 
 from hybridq.errors import UserError
@@ -81,3 +82,26 @@ def test_a_choice_of_images_is_refused_in_one_sentence(run: RunFolder) -> None:
         choose(run, ImageChoice(own_range=True))
     with pytest.raises(UserError, match="--limit 0: at least 1"):
         choose(run, ImageChoice(limit=0))
+
+
+def test_images_without_labels_are_no_test(run: RunFolder, tmp_path: Path) -> None:
+    (tmp_path / "flat").mkdir()
+    for number in range(3):
+        Image.fromarray(np.full((32, 32), 80 * number, dtype=np.uint8)).save(tmp_path / "flat" / f"{number}.png")
+    source = f"folder:path={tmp_path / 'flat'}"
+    with pytest.raises(UserError, match=r"its images have no labels"):
+        choose(run, ImageChoice("train", data=source))
+
+
+@pytest.mark.parametrize(
+    ("limit", "stratified", "advice"), [(1, False, "choose more$"), (2, False, "or add --stratified$")]
+)
+def test_a_limit_that_leaves_a_class_empty_says_what_helps(
+    run: RunFolder, limit: int, stratified: bool, advice: str
+) -> None:
+    splits = run.read_splits()
+    sick = splits.index[(splits["split"] == "test") & (splits["label"] == 1)]
+    splits.loc[sick[1:], "split"] = "train"
+    splits.to_csv(run.splits, index=False)
+    with pytest.raises(UserError, match=rf"--limit {limit}: the chosen images of split test .*{advice}"):
+        choose(open_run(run.folder), ImageChoice(limit=limit, stratified=stratified))

@@ -89,6 +89,15 @@ def test_a_run_from_before_this_was_recorded_looks_where_the_command_is_started(
     assert probabilities(open_run(run))
 
 
+def test_an_absolute_path_is_looked_for_there_alone(trained: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(trained / "runs" / "r", tmp_path / "old"))
+    gone = tmp_path / "gone"
+    text = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(text.replace("path=pictures", f"path={gone}"))
+    with pytest.raises(UserError, match=f"its data are not in {gone}; put a link there"):
+        planned(open_run(run), "aer")
+
+
 def told_to_be_in(run: Path, folder: Path) -> RunFolder:
     about = json.loads((run / "environment.json").read_text())
     (run / "environment.json").write_text(json.dumps(about | {"directory": str(folder)}))

@@ -34,7 +34,13 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     "hybridq/statistics/tasks.py": (f"{_STATISTICS}task_statistics.py",),
     "hybridq/studies/models/paired_tests.py": ("tests/studies/test_table.py",),
     "hybridq/results/evaluation.py": ("tests/results/test_comparison.py", "tests/results/test_replaced_q.py"),
-    "hybridq/results/selection.py": (*_EVALUATED, "tests/pinned/test_pinned_keys.py"),
+    "hybridq/results/selection.py": (
+        *_EVALUATED,
+        "tests/evaluation/test_inference.py",
+        "tests/pinned/test_pinned_keys.py",
+        "tests/cli/test_evaluate_elsewhere.py",
+        "tests/cli/test_intensity_range.py",
+    ),
     "hybridq/results/comparison.py": (
         "tests/results/test_comparison.py",
         "tests/results/test_hardware_comparison.py",
