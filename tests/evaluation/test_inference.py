@@ -28,7 +28,12 @@ def run(tiny_run: Path, tmp_path: Path) -> RunFolder:
 
 def test_features_are_computed_once_for_all_backends(run: RunFolder) -> None:
     told: list[str] = []
-    inference = Inference.of(run, progress=lambda what, *_: told.append(what))
+
+    def progress(what: str, done: int, total: int) -> None:
+        assert 0 <= done <= total
+        told.append(what)
+
+    inference = Inference.of(run, progress=progress)
     folders = [evaluate(plan_evaluation(inference, name)) for name in ("aer", "aer:shots=64", "fake_manila")]
     passes = [what for what in told if what == "features of test images"]
     alone: list[str] = []

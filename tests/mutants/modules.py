@@ -54,7 +54,7 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "hybridq/results/operating_points.py": _OPERATING,
     "hybridq/results/replaced_q.py": ("tests/results/test_replaced_q.py", "tests/pinned/test_pinned_results.py"),
-    "hybridq/evaluation/evaluate.py": _EVALUATED,
+    "hybridq/evaluation/evaluate.py": (*_EVALUATED, "tests/evaluation/test_inference.py"),
     "hybridq/evaluation/explanations.py": ("tests/evaluation/test_representations.py",),
     "hybridq/evaluation/hardware.py": _SUBMITTED,
     "hybridq/evaluation/hardware_plan.py": _SUBMITTED,
