@@ -16,6 +16,8 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 from tiny import TINY, quietly
 
 import hybridq as hq
+from backends.ibm.task import Submission as Task
+from hybridq.evaluation.hardware import place
 
 
 @pytest.fixture
@@ -139,11 +141,13 @@ def test_hardware_is_planned_submitted_once_and_read(
         assert plan.quantum_seconds > 2
         assert "quantum seconds" in plan.describe()
         assert plan.patches
+        assert place(plan.evaluation, plan.service, price_per_second=1.5).plan.price_per_second == 1.5
         with pytest.raises(hq.BackendError, match="quantum seconds"):
             plan.submit(max_quantum_seconds=0.5)
         assert service.jobs == {}
         submission = plan.submit(max_quantum_seconds=60)
         found = submission.result()
+        assert Task.load(plan.evaluation.task_folder).run == str(run.folder.absolute())
         assert submission.status().unsent == 0
         assert len(service.jobs) == 1
         again = run.plan("ibm_torino:shots=64", limit=4, stratified=True)

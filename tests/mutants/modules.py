@@ -15,6 +15,7 @@ _SUBMITTED: Final = (
     "tests/evaluation/test_kept_submissions.py",
     "tests/pinned/test_pinned_keys.py",
     "tests/cli/test_hardware_command.py",
+    "tests/test_api.py",
 )
 _HARDWARE: Final = "tests/backends/test_hardware_"
 
