@@ -58,7 +58,7 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     "hybridq/evaluation/evaluate.py": (*_EVALUATED, "tests/evaluation/test_inference.py"),
     "hybridq/evaluation/explanations.py": ("tests/evaluation/test_representations.py",),
     "hybridq/evaluation/hardware.py": _SUBMITTED,
-    "hybridq/evaluation/hardware_plan.py": _SUBMITTED,
+    "hybridq/evaluation/hardware_plan.py": (*_SUBMITTED, "tests/cli/test_jobs_command.py"),
     "hybridq/evaluation/hardware_record.py": (*_SUBMITTED, "tests/results/test_hardware_comparison.py"),
     "hybridq/evaluation/inference.py": ("tests/evaluation/test_inference.py", *_EVALUATED),
     "hybridq/evaluation/predict.py": ("tests/cli/test_predict_command.py",),
