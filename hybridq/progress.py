@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -17,7 +18,8 @@ from rich.progress import (
 )
 from rich.progress import Progress as RichProgress
 
-from hybridq.typing import Progress
+if TYPE_CHECKING:  # it loads numpy, and the command line shows progress before anything is loaded
+    from hybridq.typing import Progress
 
 
 class Bars:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from io import TextIOWrapper
 from typing import Annotated
 
@@ -60,6 +59,8 @@ app.add_typer(backends.app, name="backends")
 
 def _version(asked: bool) -> None:
     if asked:
+        from importlib.metadata import PackageNotFoundError, version
+
         try:
             print(f"hybridq {version('hybridq-medical')}")
         except PackageNotFoundError:

@@ -11,7 +11,6 @@ from typing import TextIO
 
 import backends
 import hybridq
-from hybridq.cli import console
 from hybridq.errors import printable
 
 LOGGED = ("hybridq", "backends", "py.warnings")
@@ -29,6 +28,8 @@ def to_the_front(arguments: list[str]) -> list[str]:
 
 def choose(*, quiet: bool, verbose: bool) -> None:
     """Decide for this command; ``verbose`` logs to standard error."""
+    from hybridq.cli import console
+
     console.be_quiet(quiet)
     for name in LOGGED:
         logger = logging.getLogger(name)
