@@ -32,7 +32,7 @@ EXTRAPOLATORS = {
 PEC_OVERHEAD = 10.0
 """How many times its shots a circuit may take under error cancellation where no other number is asked for."""
 LEARN_RANDOMIZATIONS, LEARN_SHOTS, LEARN_DEPTHS = 32, 128, (0, 1, 2, 4, 16, 32)
-"""Of the job that learns the noise of layers of gates, where nothing else is asked for; the client's defaults."""
+"""Defaults of the job that learns the noise of layers of gates; they are the client's."""
 FIRST_OPTIONS = (
     *("shots", "resilience", "dynamical_decoupling", "twirl_gates", "twirl_measure", "measure_mitigation"),
     "precision",
@@ -85,9 +85,9 @@ class HardwareOptions:
     """How many times its shots a circuit may take under ``pec``; None: :data:`PEC_OVERHEAD`. Where the noise would take
     more, only so much of it is cancelled."""
     learn_randomizations: int | None = None
-    """Of each circuit that learns noise; None: :data:`LEARN_RANDOMIZATIONS`. Only with PEA or PEC, as the next two."""
+    """Randomizations of each learning circuit; None: :data:`LEARN_RANDOMIZATIONS`. Needs PEA or PEC, as the next two."""
     learn_shots: int | None = None
-    """Of each of those randomizations; None: :data:`LEARN_SHOTS`."""
+    """Shots of each of those randomizations; None: :data:`LEARN_SHOTS`."""
     learn_depths: tuple[int, ...] | None = None
     """How often, in pairs, a layer is repeated while its noise is learned; None: :data:`LEARN_DEPTHS`."""
 

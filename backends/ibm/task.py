@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 from zipfile import BadZipFile
@@ -155,7 +156,11 @@ class Submission:
             if kept.key != self.key:
                 raise BackendError(f"{self.folder} holds another evaluation ({kept.key}, not {self.key})")
             return kept
-        write_whole(self.folder / "circuit.qpy", lambda file: qpy.dump(self.circuit, file))
+        circuit = BytesIO()
+        qpy.dump(self.circuit, circuit)
+        # Its SHA-256 stands behind the circuit, in the same file: two processes may write it, each another one.
+        signed = circuit.getvalue() + hashlib.sha256(circuit.getvalue()).digest()
+        write_whole(self.folder / "circuit.qpy", lambda file: file.write(signed))
         write_whole(self.folder / "circuit.qasm", lambda file: file.write(qasm3.dumps(self.circuit).encode()))
         write_whole(self.folder / "values.npz", lambda file: np.savez_compressed(file, values=self.values))
         if self.noise is not None:
@@ -165,6 +170,7 @@ class Submission:
             "version": VERSION,
             "key": self.key,
             "tag": evaluation_tag(self.key),
+            "circuit_is_signed": True,
             "backend": self.backend,
             "run": self.run,
             **self._content(),
@@ -179,8 +185,11 @@ class Submission:
         """Read a task from its folder; raises :class:`BackendError` where there is none that can be read."""
         try:
             about = json.loads((folder / "task.json").read_text(encoding="utf-8"))
-            with (folder / "circuit.qpy").open("rb") as file:
-                (circuit,) = qpy.load(file)
+            written = (folder / "circuit.qpy").read_bytes()
+            if "circuit_is_signed" in about and hashlib.sha256(written[:-32]).digest() != written[-32:]:
+                # Some damage would load as another circuit, and that would be sent.
+                raise ValueError("circuit.qpy is not what was written")
+            (circuit,) = qpy.load(BytesIO(written))
             with np.load(folder / "values.npz", allow_pickle=False) as file:
                 values = file["values"]
             if about["version"] != VERSION or [p.name for p in circuit.parameters] != about["parameters"]:

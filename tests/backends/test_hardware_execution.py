@@ -608,3 +608,16 @@ def test_two_thousand_samples_take_no_more_memory_than_one_of_their_jobs(copies:
     shape, megabytes = done.stdout.splitlines()
     assert shape == "(2000, 4)"
     assert int(megabytes) < 700
+
+
+def test_a_kept_circuit_in_which_any_byte_changed_is_not_sent(task: Submission) -> None:
+    """Some damage loads as another circuit."""
+    task.save()
+    path = task.folder / "circuit.qpy"
+    whole = path.read_bytes()
+    for at in range(0, len(whole), max(1, len(whole) // 40)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with pytest.raises(BackendError, match=r"cannot be read: circuit\.qpy is not what was written"):
+            Submission.load(task.folder)
+    path.write_bytes(whole)
+    assert Submission.load(task.folder).digest() == task.digest()
