@@ -85,7 +85,7 @@ class HardwareOptions:
     """How many times its shots a circuit may take under ``pec``; None: :data:`PEC_OVERHEAD`. Where the noise would take
     more, only so much of it is cancelled."""
     learn_randomizations: int | None = None
-    """Randomizations of each learning circuit; None: :data:`LEARN_RANDOMIZATIONS`. Needs PEA or PEC, as the next two."""
+    """Randomizations of each learning circuit; None: :data:`LEARN_RANDOMIZATIONS`. Needs PEA or PEC, like the next."""
     learn_shots: int | None = None
     """Shots of each of those randomizations; None: :data:`LEARN_SHOTS`."""
     learn_depths: tuple[int, ...] | None = None
